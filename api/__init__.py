@@ -1,0 +1,1 @@
+"""The edge: lets events in over HTTP and reads answers out."""

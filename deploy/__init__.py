@@ -1,0 +1,1 @@
+"""How Weir runs: the command line, and everything on one machine."""

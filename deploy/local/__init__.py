@@ -1,0 +1,1 @@
+"""Kafka and ClickHouse on one machine, without Docker: what `weir up` starts."""
