@@ -1,0 +1,68 @@
+"""Creates the registry's topics, and says where an existing one differs."""
+
+from collections.abc import Callable
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from schemas.servers import KafkaSettings
+from schemas.topics import TOPICS, Topic
+
+
+async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> list[str]:
+    """Creates what is missing and returns a sentence for each existing topic that differs.
+
+    Raises aiokafka's KafkaError when the cluster cannot be reached or refuses.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        differences = []
+        for topic in TOPICS:
+            name = settings.topic(topic.name)
+            if name in existing:
+                differences += await _differences(admin, name, topic)
+            else:
+                await _create(admin, name, topic, settings.replication_factor)
+                say(f"created topic {name} with {topic.partitions} partitions")
+        return differences
+    finally:
+        await admin.close()
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, name: str, topic: Topic, replication_factor: int
+) -> None:
+    new = NewTopic(
+        name=name,
+        num_partitions=topic.partitions,
+        replication_factor=replication_factor,
+        topic_configs=topic.configuration(),
+    )
+    response = await admin.create_topics([new])
+    for _, code, *message in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(f"topic {name}: {' '.join(str(part) for part in message)}")
+
+
+async def _differences(admin: AIOKafkaAdminClient, name: str, topic: Topic) -> list[str]:
+    [description] = await admin.describe_topics([name])
+    partitions = len(description["partitions"])
+    differences = []
+    if partitions < topic.partitions:
+        differences.append(
+            f"topic {name} has {partitions} partitions, not {topic.partitions}: copies of an "
+            "event meet by partition, so change it only when no copy is under way"
+        )
+    [response] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    [(_, _, _, _, entries)] = response.resources
+    actual = {entry[0]: entry[1] for entry in entries}
+    differences += [
+        f"topic {name} has {setting}={actual.get(setting)}, not {value}"
+        for setting, value in topic.configuration().items()
+        if actual.get(setting) != value
+    ]
+    return differences

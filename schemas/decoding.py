@@ -1,0 +1,233 @@
+"""From bytes to a checked event: fast where the bytes are canonical, explained where not.
+
+Two lanes, one contract. The fast lane (msgspec, 1 µs an event) accepts only what the pydantic
+model accepts and leaves everything else to the slow lane (pydantic, 6 µs, measured), which
+decides and names the field. A property test holds the lanes against each other.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+import orjson
+from msgspec import Meta, Raw, Struct
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.events import EVENT_TYPE_PATTERN, Event, NewEvent
+from schemas.limits import (
+    MAX_CLOCK_SKEW,
+    MAX_EVENT_TYPE_CHARACTERS,
+    MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
+    MAX_NAME_CHARACTERS,
+    MAX_PATH_CHARACTERS,
+)
+
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+
+EMPTY_METADATA: Final = Raw(b"{}")
+_UUID_CHARACTERS: Final = 36
+_UUID_BYTES: Final = 16
+_MILLISECONDS_LENGTH: Final = len("2026-11-24T09:30:00.000Z")
+_CANONICAL_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z", re.ASCII)
+_CANONICAL_FIRST: Final = "1970"
+_OPENING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{}\]]', re.DOTALL)
+
+
+class WireEvent(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """An event in canonical form, as Weir writes it to Kafka.
+
+    `event_id` is a lower-case UUID, `occurred_at` is `YYYY-MM-DDTHH:MM:SS.mmmZ`, `metadata` is
+    the JSON text of an object, byte for byte as it was sent. `event_id` is absent only between
+    a client and the edge.
+    """
+
+    event_type: Annotated[
+        str,
+        Meta(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS, pattern=EVENT_TYPE_PATTERN),
+    ]
+    path: Annotated[str, Meta(min_length=1, max_length=MAX_PATH_CHARACTERS)]
+    event_id: str | None = None
+    user_id: _Name | None = None
+    visitor_id: _Name | None = None
+    occurred_at: str | None = None
+    source: _Name | None = None
+    metadata: Raw = EMPTY_METADATA
+
+
+@dataclass
+class InvalidEvent(Exception):
+    """The event cannot be used. `reason` is a stable word, `field` a dotted path or ''."""
+
+    reason: str
+    field: str
+    detail: str
+
+
+decode_wire_event: Final = msgspec.json.Decoder(WireEvent).decode
+encode_wire_event: Final = msgspec.json.Encoder().encode
+
+
+class _Metadata(Struct):
+    metadata: Raw = EMPTY_METADATA
+
+
+_decode_metadata: Final = msgspec.json.Decoder(_Metadata).decode
+
+
+def uuid_bytes(text: str) -> bytes | None:
+    """The 16 bytes of a canonical (lower-case, hyphened) UUID, or None for any other text."""
+    if len(text) != _UUID_CHARACTERS or not (text[8] == text[13] == text[18] == text[23] == "-"):
+        return None
+    try:
+        value = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return None
+    return value if len(value) == _UUID_BYTES and text == text.lower() else None
+
+
+def canonical_time(moment: datetime) -> str:
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ` in UTC, cut (not rounded) to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def latest_occurred_at(received_at: datetime) -> str:
+    """The last canonical `occurred_at` that an event arriving then may carry."""
+    return canonical_time(received_at + MAX_CLOCK_SKEW)
+
+
+def is_canonical_time(text: str, latest: str) -> bool:
+    """Whether the text is canonical, a real moment, from 1970 and not after `latest`.
+
+    Canonical texts sort as the moments do, so comparing them is comparing times.
+    """
+    if (
+        len(text) != _MILLISECONDS_LENGTH
+        or not _CANONICAL_FIRST <= text <= latest
+        or _CANONICAL_TIME.fullmatch(text) is None
+    ):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def metadata_problem(text: bytes) -> str | None:
+    """What is wrong with the JSON text of `metadata` (well-formed JSON), or None.
+
+    Counts openings outside strings only when there are enough of them to matter.
+    """
+    if len(text) > MAX_METADATA_BYTES:
+        return (
+            f"is {len(text)} bytes as JSON; keep it to {MAX_METADATA_BYTES}, "
+            "for example by sending only what you will ask about"
+        )
+    if not text.startswith(b"{"):
+        return "must be a JSON object, such as {}"
+    if text.count(b"{") + text.count(b"[") > MAX_METADATA_DEPTH:
+        depth = deepest = 0
+        for match in _OPENING.finditer(text):
+            token = match.group()
+            depth += token in (b"{", b"[")
+            depth -= token in (b"}", b"]")
+            deepest = max(deepest, depth)
+        if deepest > MAX_METADATA_DEPTH:
+            return f"is nested {deepest} deep; keep it to {MAX_METADATA_DEPTH}"
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return "is not valid UTF-8"
+    return None
+
+
+def is_canonical(event: WireEvent, latest: str) -> bool:
+    """Whether a decoded event can be taken as it is; `latest` bounds `occurred_at`."""
+    metadata = bytes(event.metadata)
+    return (
+        (event.event_id is None or uuid_bytes(event.event_id) is not None)
+        and (event.occurred_at is None or is_canonical_time(event.occurred_at, latest))
+        and (metadata == b"{}" or metadata_problem(metadata) is None)
+    )
+
+
+def explain_event(data: bytes, *, received_at: datetime) -> WireEvent:
+    """The slow lane for a message on Kafka: the canonical event, or why there is none.
+
+    Raises InvalidEvent, which names the field.
+    """
+    return _explained(data, Event, received_at)
+
+
+def explain_new_event(data: bytes, *, received_at: datetime) -> WireEvent:
+    """The slow lane for one event over HTTP: as `explain_event`, `event_id` optional."""
+    return _explained(data, NewEvent, received_at)
+
+
+_Model = TypeVar("_Model", Event, NewEvent)
+
+
+def _explained(data: bytes, model: type[_Model], received_at: datetime) -> WireEvent:
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidEvent("not_json", "", f"not JSON in UTF-8: {error}") from None
+    try:
+        event = model.model_validate_json(data)
+    except ValidationError as error:
+        raise invalid_event(error) from None
+    metadata = bytes(_decode_metadata(data).metadata).strip()
+    if problem := metadata_problem(metadata):
+        raise InvalidEvent("invalid_field", "metadata", f"metadata {problem}")
+    if event.occurred_at is not None and event.occurred_at > received_at + MAX_CLOCK_SKEW:
+        raise InvalidEvent(
+            "invalid_field",
+            "occurred_at",
+            f"occurred_at lies more than {MAX_CLOCK_SKEW // timedelta(hours=1)} hours in the "
+            "future; send the time when it happened, in UTC",
+        )
+    return WireEvent(
+        event_type=event.event_type,
+        path=event.path,
+        event_id=None if event.event_id is None else str(event.event_id),
+        user_id=event.user_id,
+        visitor_id=event.visitor_id,
+        occurred_at=None if event.occurred_at is None else canonical_time(event.occurred_at),
+        source=event.source,
+        metadata=Raw(metadata),
+    )
+
+
+_ADVICE: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of an event; put what is your own into `metadata`",
+    "timezone_aware": "needs a time zone: add `Z` for UTC, or an offset such as `+02:00`",
+    "greater_than_equal": "is before 1970; send the time when it happened",
+}
+
+
+def describe(error: ErrorDetails) -> tuple[str, str]:
+    """The field (dotted) and a sentence for one of pydantic's errors, without the input."""
+    field = ".".join(str(part) for part in error["loc"])
+    advice = _ADVICE.get(error["type"])
+    if advice is None:
+        message = error["msg"]
+        advice = f"is invalid: {message[0].lower()}{message[1:]}"
+    return field, f"{field or 'the event'} {advice}"
+
+
+def invalid_event(error: ValidationError) -> InvalidEvent:
+    """The first of a model's errors as an InvalidEvent."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field, detail = describe(first)
+    return InvalidEvent("invalid_field", field, detail)
+
+
+def event_schema(model: type[BaseModel]) -> dict[str, object]:
+    """The JSON Schema of an event model, for documents."""
+    return model.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -1,0 +1,117 @@
+"""The topic registry: every topic stands here once, and is created from here."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from pydantic import BaseModel
+
+from schemas.dead_letters import DeadLetter
+from schemas.events import Event
+
+Process = Literal["api", "sink", "producers"]
+
+DAY_MS: Final = 86_400_000
+MIB: Final = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. `key` says in words what the message key is; sizes in bytes, times in ms."""
+
+    name: str
+    key: str
+    model: type[BaseModel]
+    partitions: int
+    retention_ms: int
+    max_message_bytes: int
+    written_by: tuple[Process, ...]
+    read_by: tuple[Process, ...]
+    dead_letters: str | None
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def configuration(self) -> dict[str, str]:
+        """The topic's settings as Kafka takes them.
+
+        The broker stamps the arrival (LogAppendTime): rows carry it, the deduplication window
+        is measured by it, and no producer's clock can move it.
+        """
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(self.max_message_bytes),
+            "message.timestamp.type": "LogAppendTime",
+            **self.settings,
+        }
+
+
+DEAD_LETTERS: Final = Topic(
+    name="dead-letters",
+    key="dead_letter_id",
+    model=DeadLetter,
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    # A message of 1 MiB that is not text grows by a third, and its envelope by a little.
+    max_message_bytes=2 * MIB,
+    written_by=("sink",),
+    read_by=("sink",),
+    dead_letters=None,
+)
+
+
+PAGE_VIEWS: Final = Topic(
+    name="page-views",
+    key="event_id",
+    model=Event,
+    partitions=4,
+    retention_ms=7 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("api", "producers"),
+    read_by=("sink",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+CONVERSIONS: Final = Topic(
+    name="conversions",
+    key="user_id, or event_id when nobody is named",
+    model=Event,
+    partitions=4,
+    # Stripe takes events up to 35 days back: what bills is kept as long.
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("api", "producers"),
+    read_by=("sink",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+CUSTOM_EVENTS: Final = Topic(
+    name="custom-events",
+    key="event_id",
+    model=Event,
+    partitions=4,
+    retention_ms=7 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("api", "producers"),
+    read_by=("sink",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+TOPICS: Final[tuple[Topic, ...]] = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS)
+EVENT_TOPICS: Final[tuple[Topic, ...]] = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS)
+
+_BY_EVENT_TYPE: Final = {"page_view": PAGE_VIEWS, "conversion": CONVERSIONS}
+
+
+def topic_for(event_type: str) -> Topic:
+    """The topic that events of this type lie on."""
+    return _BY_EVENT_TYPE.get(event_type, CUSTOM_EVENTS)
+
+
+def event_key(topic: Topic, event_id: str, user_id: str | None) -> str:
+    """The message key of an event, so that a copy meets the same partition as the first.
+
+    Conversions are keyed by user, since what bills a user must be in order; all others by
+    `event_id`, which spreads evenly.
+    """
+    if topic is CONVERSIONS and user_id is not None:
+        return user_id
+    return event_id
