@@ -45,7 +45,8 @@ def apply_migrations(settings: ClickHouseSettings, say: Callable[[str], None]) -
         **settings.client_arguments(), database=settings.database
     ) as client:
         client.command(SCHEMA_MIGRATIONS)
-        applied = dict(client.query(APPLIED_MIGRATIONS).result_rows)
+        rows = client.query(APPLIED_MIGRATIONS).result_rows
+        applied = {int(version): str(sha256) for version, sha256 in rows}
         pending = [each for each in migrations if each.version not in applied]
         present = tuple(each for each in migrations if each.version in applied)
         if problem := schema_problem(applied, present):

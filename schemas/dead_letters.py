@@ -15,9 +15,11 @@ class DeadLetter(BaseModel):
 
     dead_letter_id: UUID
     topic: str
-    partition: Annotated[int, Field(ge=0)]
-    offset: Annotated[int, Field(ge=0)]
-    arrived_at: Annotated[int, Field(ge=0, description="Epoch milliseconds, the broker's.")]
+    partition: Annotated[int, Field(ge=0, lt=1 << 16)]
+    offset: Annotated[int, Field(ge=0, lt=1 << 63)]
+    arrived_at: Annotated[
+        int, Field(ge=0, lt=1 << 43, description="Epoch milliseconds, the broker's.")
+    ]
     reason: Annotated[str, Field(description="A stable word, such as `not_json` or `wrong_key`.")]
     detail: Annotated[str, Field(description="The field and what is wrong with it.")]
     key: str | None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 import orjson
@@ -169,10 +169,7 @@ def explain_new_event(data: bytes, *, received_at: datetime) -> WireEvent:
     return _explained(data, NewEvent, received_at)
 
 
-_Model = TypeVar("_Model", Event, NewEvent)
-
-
-def _explained(data: bytes, model: type[_Model], received_at: datetime) -> WireEvent:
+def _explained(data: bytes, model: type[Event | NewEvent], received_at: datetime) -> WireEvent:
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -17,7 +17,6 @@ from schemas.limits import (
 EVENT_TYPE_PATTERN = r"^[A-Za-z][A-Za-z0-9_.:/-]*$"
 
 
-
 def _written_as_a_date(value: object) -> object:
     """Refuses numbers in quotes, which pydantic would read as seconds since 1970."""
     if isinstance(value, str) and "-" not in value[:5]:

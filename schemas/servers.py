@@ -1,6 +1,6 @@
 """Where Kafka and ClickHouse are: the settings that every process shares."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -45,12 +45,22 @@ class KafkaSettings(Settings):
         return self.topic_prefix + name
 
 
+class ClickHouseClientArguments(TypedDict):
+    """What clickhouse-connect's clients need to reach the server."""
+
+    host: str
+    port: int
+    secure: bool
+    username: str
+    password: str
+
+
 class ClickHouseSettings(Settings):
     """`CLICKHOUSE_URL` (user, password and database in it), else the local server."""
 
     clickhouse_port: Annotated[int, Field(alias="WEIR_CLICKHOUSE_PORT", ge=1, le=65535)] = 8123
-    url: Annotated[SecretStr, Field(alias="CLICKHOUSE_URL"), AfterValidator(_http_url)] = (
-        SecretStr("")
+    url: Annotated[SecretStr, Field(alias="CLICKHOUSE_URL"), AfterValidator(_http_url)] = SecretStr(
+        ""
     )
 
     @model_validator(mode="before")
@@ -72,7 +82,7 @@ class ClickHouseSettings(Settings):
         parts = urlsplit(self.url.get_secret_value())
         return f"{parts.hostname}:{parts.port or (8443 if parts.scheme == 'https' else 8123)}"
 
-    def client_arguments(self) -> dict[str, str | int | bool]:
+    def client_arguments(self) -> ClickHouseClientArguments:
         """Keyword arguments for clickhouse-connect's clients, the database left out."""
         parts = urlsplit(self.url.get_secret_value())
         secure = parts.scheme == "https"

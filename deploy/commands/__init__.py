@@ -7,8 +7,16 @@ app = typer.Typer(
     help="Counts what visitors do, on Kafka and ClickHouse, exactly.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 
 def main() -> None:
+    """Runs the command line."""
+    from deploy.commands import api, migrate, sink, topics
+
+    app.command()(api.api)
+    app.command()(sink.sink)
+    app.command()(migrate.migrate)
+    app.command()(topics.topics)
     app()

@@ -1,0 +1,231 @@
+"""`POST /analytics/events`: validate, name, publish; acknowledge when Kafka has it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Final, Literal
+
+import orjson
+import structlog
+from fastapi import APIRouter, Request, Response
+from msgspec import DecodeError, ValidationError
+from msgspec.json import Decoder
+from pydantic import BaseModel, Field
+from uuid_utils import uuid7
+
+from api.bodies import parse_json, read_json_body
+from api.problems import FieldProblem, Problem, documented, unavailable
+from api.publishing import KafkaUnavailable, Message
+from api.state import clock, publisher
+from schemas.decoding import (
+    InvalidEvent,
+    WireEvent,
+    canonical_time,
+    decode_wire_event,
+    encode_wire_event,
+    explain_new_event,
+    is_canonical,
+    latest_occurred_at,
+)
+from schemas.events import NewEvent
+from schemas.limits import MAX_EVENTS_PER_REQUEST
+from schemas.topics import event_key, topic_for
+
+log = structlog.get_logger()
+
+router = APIRouter(tags=["analytics"])
+
+_decode_batch: Final = Decoder(list[WireEvent]).decode
+
+
+class Accepted(BaseModel):
+    """One event, and Kafka has it."""
+
+    event_id: Annotated[str, Field(examples=["019ab0c2-7f00-7c3e-8f00-2a1b3c4d5e6f"])]
+
+
+class ItemResult(BaseModel):
+    """What became of one event of an array."""
+
+    index: int
+    status: Literal["accepted", "rejected"]
+    event_id: str | None = None
+    error: FieldProblem | None = None
+
+
+class BatchResult(BaseModel):
+    """What became of an array of events; the good ones are in, whatever the others are."""
+
+    accepted: int
+    rejected: int
+    items: list[ItemResult]
+
+
+_EXAMPLE: Final = {
+    "event_type": "page_view",
+    "path": "/pricing",
+    "visitor_id": "v-7f3a",
+    "metadata": {"referrer": "https://example.com/"},
+}
+_REQUEST_BODY: Final = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/NewEvent"},
+                    {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": MAX_EVENTS_PER_REQUEST,
+                        "items": {"$ref": "#/components/schemas/NewEvent"},
+                    },
+                ]
+            },
+            "examples": {
+                "one event": {"value": _EXAMPLE},
+                "an array": {
+                    "value": [
+                        _EXAMPLE,
+                        {"event_type": "conversion", "path": "/signup", "user_id": "u-42"},
+                    ]
+                },
+            },
+        }
+    },
+}
+
+DOCUMENTED_MODELS: Final[tuple[type[BaseModel], ...]] = (NewEvent,)
+
+
+@router.post(
+    "/analytics/events",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Send one event, or an array of up to 1,000",
+    response_model=Accepted | BatchResult,
+    responses=documented(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+    openapi_extra={"requestBody": _REQUEST_BODY},
+)
+async def ingest_events(request: Request) -> Response:
+    """Answers once Kafka has the events. The same `event_id` sent again counts once.
+
+    An array gets a result for each item: a bad one does not reject the good ones. Answers 503
+    when Kafka cannot confirm in time; the events may still arrive, so send them again with the
+    `event_ids` of that answer.
+    """
+    body = await read_json_body(request)
+    value = parse_json(body)
+    now = clock(request)()
+    if isinstance(value, list):
+        return await _ingest_batch(request, body, value, now)
+    event = _one(body, now)
+    await _publish(request, [event], now)
+    return _accepted({"event_id": event.event_id})
+
+
+async def _ingest_batch(
+    request: Request, body: bytes, values: Sequence[object], now: datetime
+) -> Response:
+    if not 1 <= len(values) <= MAX_EVENTS_PER_REQUEST:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"an array holds 1 to {MAX_EVENTS_PER_REQUEST} events, this one {len(values)}; "
+            "send them in several requests",
+        )
+    checked = _batch(body, values, now)
+    events = [each for each in checked if isinstance(each, WireEvent)]
+    items = [_item(index, each) for index, each in enumerate(checked)]
+    rejected = len(items) - len(events)
+    if not events:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"none of the {rejected} events can be used; items say why",
+            members={"accepted": 0, "rejected": rejected, "items": items},
+        )
+    await _publish(request, events, now)
+    for item, each in zip(items, checked, strict=True):
+        if isinstance(each, WireEvent):
+            item["event_id"] = each.event_id
+    return _accepted({"accepted": len(events), "rejected": rejected, "items": items})
+
+
+def _one(body: bytes, now: datetime) -> WireEvent:
+    try:
+        event = decode_wire_event(body)
+        if is_canonical(event, latest_occurred_at(now)):
+            return event
+    except (ValidationError, DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        return explain_new_event(body, received_at=now)
+    except InvalidEvent as error:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            error.detail,
+            errors=[FieldProblem(field=error.field, detail=error.detail)],
+        ) from None
+
+
+def _batch(
+    body: bytes, values: Sequence[object], now: datetime
+) -> Sequence[WireEvent | InvalidEvent]:
+    latest = latest_occurred_at(now)
+    try:
+        events = _decode_batch(body)
+        if all(is_canonical(event, latest) for event in events):
+            return events
+    except (ValidationError, DecodeError, UnicodeDecodeError):
+        pass
+    return [_explained(value, now) for value in values]
+
+
+def _explained(value: object, now: datetime) -> WireEvent | InvalidEvent:
+    try:
+        return explain_new_event(orjson.dumps(value), received_at=now)
+    except InvalidEvent as error:
+        return error
+
+
+def _item(index: int, checked: WireEvent | InvalidEvent) -> dict[str, object]:
+    if isinstance(checked, WireEvent):
+        return {"index": index, "status": "accepted", "event_id": None}
+    return {
+        "index": index,
+        "status": "rejected",
+        "error": {"field": checked.field, "detail": checked.detail},
+    }
+
+
+def _accepted(document: dict[str, object]) -> Response:
+    return Response(orjson.dumps(document), HTTPStatus.ACCEPTED, media_type="application/json")
+
+
+async def _publish(request: Request, events: Sequence[WireEvent], now: datetime) -> None:
+    arrived = canonical_time(now)
+    messages = []
+    for event in events:
+        if event.event_id is None:
+            event.event_id = str(uuid7())
+        if event.occurred_at is None:
+            event.occurred_at = arrived
+        topic = topic_for(event.event_type)
+        messages.append(
+            Message(
+                topic.name,
+                event_key(topic, event.event_id, event.user_id).encode(),
+                encode_wire_event(event),
+            )
+        )
+    try:
+        await publisher(request).publish(messages)
+    except KafkaUnavailable as error:
+        raise unavailable(
+            f"{error}; send the same events again with these event_ids, they count once",
+            event_ids=[event.event_id for event in events],
+        ) from None

@@ -1,0 +1,76 @@
+"""The edge as an application: what it opens, which routes it has, how errors leave it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import cast
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from api import health
+from api.analytics import events, ingest, summary
+from api.clickhouse import ClickHouseReader
+from api.problems import install_problems
+from api.publishing import KafkaPublisher
+from api.settings import ApiSettings
+from api.state import Clock, State
+from schemas.migrations import load_migrations
+from schemas.settings import read_settings_or_exit
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> FastAPI:
+    """The application; settings come from the environment when none are given."""
+    chosen = settings or read_settings_or_exit(ApiSettings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            publisher = await stack.enter_async_context(
+                KafkaPublisher(
+                    chosen,
+                    timeout=chosen.publish_timeout,
+                    max_bytes=chosen.max_unconfirmed_bytes,
+                )
+            )
+            clickhouse = ClickHouseReader(chosen, timeout=chosen.query_timeout)
+            stack.push_async_callback(clickhouse.close)
+            yield State(
+                publisher=publisher,
+                clickhouse=clickhouse,
+                clock=clock,
+                migrations=load_migrations(),
+            )
+
+    app = FastAPI(
+        title="Weir",
+        summary="Counts what visitors do, exactly.",
+        version="0.1.0",
+        lifespan=lifespan,
+    )
+    for router in (ingest.router, events.router, summary.router, health.router):
+        app.include_router(router)
+    install_problems(app)
+    _document_models(app)
+    return app
+
+
+def _document_models(app: FastAPI) -> None:
+    """Adds to the OpenAPI document the models that routes read by themselves."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = generate()
+        _, definitions = models_json_schema(
+            [(model, "validation") for model in ingest.DOCUMENTED_MODELS],
+            ref_template="#/components/schemas/{model}",
+        )
+        schemas = cast("dict[str, object]", document["components"]["schemas"])
+        schemas.update(definitions["$defs"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,262 @@
+"""Publishes to Kafka: gathers what arrives together, resolves when Kafka has it."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from schemas.partitioning import partition_for
+from schemas.servers import KafkaSettings
+from schemas.topics import EVENT_TOPICS
+
+log = structlog.get_logger()
+
+MAX_BATCH_BYTES = 262_144
+RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class KafkaUnavailable(Exception):
+    """Kafka did not confirm in time, or cannot be asked; what was sent may still arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: the topic's name in the registry, key and value as bytes."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class Publisher(Protocol):
+    """What the routes need of Kafka."""
+
+    async def publish(self, messages: Iterable[Message]) -> None:
+        """Returns when Kafka has all of them. Raises KafkaUnavailable otherwise."""
+
+    async def problem(self) -> str | None:
+        """Why nothing can be published now, or None."""
+
+
+@dataclass(slots=True, eq=False)
+class _Gathering:
+    """A batch that is being filled, and the future of its acknowledgement."""
+
+    builder: BatchBuilder
+    confirmed: asyncio.Future[None]
+    size: int = 0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One partition: at most one batch under way, what arrives meanwhile gathers behind it."""
+
+    topic: str
+    partition: int
+    waiting: deque[_Gathering] = field(default_factory=deque)
+    sender: asyncio.Task[None] | None = None
+
+
+class KafkaPublisher:
+    """An idempotent producer with its own gathering of events, one batch a partition under way.
+
+    aiokafka's `send` makes a future for each message (108,000/s measured); filling batches and
+    sharing one future a batch reaches several times that, and a lone event never waits for a
+    linger. With idempotence aiokafka never gives up on a batch, so what is unconfirmed is
+    bounded here by bytes, and a request stops waiting after `publish_timeout`.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, timeout: float, max_bytes: int) -> None:
+        self._settings = settings
+        self._timeout = timeout
+        self._max_bytes = max_bytes
+        self._unconfirmed = 0
+        self._producer: AIOKafkaProducer | None = None
+        self._lanes: dict[str, tuple[_Lane, ...]] = {}
+        self._problem: str | None = "connecting to Kafka"
+        self._lost = asyncio.Event()
+        self._connector: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connector = asyncio.create_task(self._stay_connected())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connector is not None:
+            self._connector.cancel()
+            await asyncio.gather(self._connector, return_exceptions=True)
+        senders = [lane.sender for lanes in self._lanes.values() for lane in lanes if lane.sender]
+        if senders:
+            await asyncio.wait(senders, timeout=self._timeout)
+        for sender in senders:
+            sender.cancel()
+        await self._disconnect()
+
+    async def problem(self) -> str | None:
+        """Why nothing can be published now, or None; asks the cluster, within the timeout."""
+        if self._producer is None or self._problem is not None:
+            return self._problem
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._producer.client.fetch_all_metadata()
+        except (KafkaError, TimeoutError):
+            return f"Kafka at {self._settings.bootstrap_servers} does not answer"
+        return None
+
+    async def publish(self, messages: Iterable[Message]) -> None:
+        """Returns when Kafka has all of them, in at most the timeout.
+
+        Raises KafkaUnavailable; messages may still arrive then, so send them again with the
+        same `event_id`.
+        """
+        batches: dict[_Gathering, None] = {}
+        for message in messages:
+            batches[self._gather(message)] = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                for batch in batches:
+                    await asyncio.shield(batch.confirmed)
+        except TimeoutError:
+            raise KafkaUnavailable("Kafka did not confirm in time") from None
+        except KafkaError as error:
+            raise KafkaUnavailable(f"Kafka refused: {type(error).__name__}") from None
+
+    def _gather(self, message: Message) -> _Gathering:
+        lanes = self._lanes.get(message.topic)
+        if self._producer is None or lanes is None:
+            raise KafkaUnavailable(self._problem or "Kafka is away")
+        size = len(message.key) + len(message.value)
+        if self._unconfirmed + size > self._max_bytes:
+            raise KafkaUnavailable("too much is waiting for Kafka's confirmation")
+        lane = lanes[partition_for(message.key, len(lanes))]
+        batch = lane.waiting[-1] if lane.waiting else self._open(lane)
+        appended = batch.builder.append(timestamp=None, key=message.key, value=message.value)
+        if appended is None:
+            batch = self._open(lane)
+            batch.builder.append(timestamp=None, key=message.key, value=message.value)
+        batch.size += size
+        self._unconfirmed += size
+        if lane.sender is None:
+            lane.sender = asyncio.create_task(self._send(lane))
+        return batch
+
+    def _open(self, lane: _Lane) -> _Gathering:
+        batch = _Gathering(
+            self._connected().create_batch(), asyncio.get_running_loop().create_future()
+        )
+        # Whoever waits sees the failure; nobody may be waiting any more.
+        batch.confirmed.add_done_callback(lambda future: future.cancelled() or future.exception())
+        lane.waiting.append(batch)
+        return batch
+
+    def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise KafkaUnavailable(self._problem or "Kafka is away")
+        return self._producer
+
+    async def _send(self, lane: _Lane) -> None:
+        try:
+            while lane.waiting:
+                batch = lane.waiting.popleft()
+                batch.builder.close()
+                await self._deliver(lane, batch)
+        finally:
+            lane.sender = None
+
+    async def _deliver(self, lane: _Lane, batch: _Gathering) -> None:
+        try:
+            delivery = await self._connected().send_batch(
+                batch.builder, self._settings.topic(lane.topic), partition=lane.partition
+            )
+            await delivery
+        except asyncio.CancelledError:
+            batch.confirmed.set_exception(KafkaUnavailable("the edge is stopping"))
+            raise
+        except (KafkaError, KafkaUnavailable) as error:
+            batch.confirmed.set_exception(error)
+            if isinstance(error, KafkaError):
+                # aiokafka's producer is of no use after an error that its own retries did not
+                # outlast (aio-libs/aiokafka#759): a new one is made.
+                self._lost.set()
+        else:
+            batch.confirmed.set_result(None)
+        finally:
+            self._unconfirmed -= batch.size
+
+    async def _stay_connected(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._connect()
+            except (KafkaError, OSError) as error:
+                self._problem = (
+                    f"Kafka at {self._settings.bootstrap_servers} cannot be reached: "
+                    f"{type(error).__name__}"
+                )
+                await asyncio.sleep(RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)])
+                attempt += 1
+                continue
+            except MissingTopics as error:
+                self._problem = str(error)
+                await self._disconnect()
+                await asyncio.sleep(RECONNECT_SECONDS[-1])
+                continue
+            attempt = 0
+            await self._lost.wait()
+            log.warning("producer lost, connecting again")
+            self._problem = "connecting to Kafka again"
+            await self._disconnect()
+
+    async def _connect(self) -> None:
+        self._lost.clear()
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=4 * MAX_BATCH_BYTES,
+            request_timeout_ms=10_000,
+            metadata_max_age_ms=60_000,
+            compression_type=None
+            if self._settings.compression == "none"
+            else self._settings.compression,
+        )
+        try:
+            await producer.start()
+            lanes = {}
+            for topic in EVENT_TOPICS:
+                partitions = await _partitions(producer, self._settings.topic(topic.name))
+                lanes[topic.name] = tuple(_Lane(topic.name, number) for number in range(partitions))
+        except BaseException:
+            await producer.stop()
+            raise
+        self._lanes = lanes
+        self._producer = producer
+        self._problem = None
+
+    async def _disconnect(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(self._timeout):
+                    await producer.stop()
+
+
+class MissingTopics(Exception):
+    """A topic of the registry is not on the cluster."""
+
+
+async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
+    metadata = await producer.client.fetch_all_metadata()
+    partitions = metadata.partitions_for_topic(topic)
+    if not partitions:
+        raise MissingTopics(f"topic {topic} does not exist; run `weir topics`")
+    return len(partitions)

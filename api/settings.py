@@ -1,0 +1,45 @@
+"""The settings of the edge."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.servers import ClickHouseSettings, KafkaSettings
+
+
+class ApiSettings(KafkaSettings, ClickHouseSettings):
+    """Environment of the API process; times in seconds."""
+
+    host: Annotated[
+        str,
+        Field(
+            alias="WEIR_API_HOST", description="Where it listens; loopback needs no credentials."
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[int, Field(alias="WEIR_API_PORT", ge=1, le=65535)] = 8000
+    publish_timeout: Annotated[
+        float,
+        Field(
+            alias="WEIR_PUBLISH_TIMEOUT",
+            gt=0,
+            le=60,
+            description="How long a request waits for Kafka before it answers 503.",
+        ),
+    ] = 3.0
+    query_timeout: Annotated[
+        float,
+        Field(
+            alias="WEIR_QUERY_TIMEOUT",
+            gt=0,
+            le=300,
+            description="How long a request waits for ClickHouse before it answers 503.",
+        ),
+    ] = 5.0
+    max_unconfirmed_bytes: Annotated[
+        int,
+        Field(
+            alias="WEIR_MAX_UNCONFIRMED_BYTES",
+            ge=2_097_152,
+            description="Bytes waiting for Kafka's acknowledgement; beyond it new events get 503.",
+        ),
+    ] = 67_108_864

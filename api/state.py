@@ -1,0 +1,44 @@
+"""What a request can reach: opened by the lifespan, closed by it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, TypedDict, cast
+
+from fastapi import Depends, Request
+
+from api.clickhouse import ClickHouseReader
+from api.publishing import Publisher
+from schemas.migrations import Migration
+
+Clock = Callable[[], datetime]
+
+
+class State(TypedDict):
+    """The lifespan's state, copied into each request."""
+
+    publisher: Publisher
+    clickhouse: ClickHouseReader
+    clock: Clock
+    migrations: tuple[Migration, ...]
+
+
+def publisher(request: Request) -> Publisher:
+    return cast("Publisher", request.state.publisher)
+
+
+def clickhouse(request: Request) -> ClickHouseReader:
+    return cast("ClickHouseReader", request.state.clickhouse)
+
+
+def clock(request: Request) -> Clock:
+    return cast("Clock", request.state.clock)
+
+
+def migrations(request: Request) -> tuple[Migration, ...]:
+    return cast("tuple[Migration, ...]", request.state.migrations)
+
+
+FromClickHouse = Annotated[ClickHouseReader, Depends(clickhouse)]
+ToKafka = Annotated[Publisher, Depends(publisher)]
+Now = Annotated[Clock, Depends(clock)]
+Migrations = Annotated[tuple[Migration, ...], Depends(migrations)]

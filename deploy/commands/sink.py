@@ -1,0 +1,16 @@
+"""`weir sink`: Kafka to ClickHouse, alone, with settings from the environment."""
+
+from schemas.settings import read_settings_or_exit
+
+
+def sink() -> None:
+    """Run the ClickHouse sink (settings from the environment)."""
+    import uvloop
+
+    from deploy.logs import configure_logs
+    from streams.sink.process import run
+    from streams.sink.settings import SinkSettings
+
+    settings = read_settings_or_exit(SinkSettings)
+    configure_logs()
+    raise SystemExit(uvloop.run(run(settings)))

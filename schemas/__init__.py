@@ -1,0 +1,1 @@
+"""The contract that the edge and the workers share: events, topics, tables, settings."""

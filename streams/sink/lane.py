@@ -1,0 +1,225 @@
+"""One partition's way into ClickHouse: gather, note, insert, go on."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final, Protocol, TypeVar
+
+import structlog
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from streams.failures import Invalid, Overloaded, Retryable
+from streams.sink.batches import Batch, Span
+from streams.sink.known_ids import KnownIds
+from streams.sink.rows import Destination, Identified, Record, Row, encode_rows
+from streams.sink.settings import SinkSettings
+
+log = structlog.get_logger()
+
+IDLE_SECONDS: Final = 1.0
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 5.0
+NOTE_GOOD_FOR: Final = 30.0
+"""After so many seconds an insert notes its batch again first: ours may be another's by now."""
+
+_Result = TypeVar("_Result")
+
+
+class Partition(Protocol):
+    """The partition in Kafka, as its owner in the group sees it."""
+
+    async def fetch(self, *, most: int, wait: float) -> list[Record]:
+        """The next records, at most so many, waiting so many seconds for the first."""
+
+    def position(self) -> Awaitable[int]:
+        """The offset of the next record to fetch."""
+
+    def go_back(self, offset: int) -> None:
+        """The next record to fetch is the one at this offset."""
+
+    async def commit(self, offset: OffsetAndMetadata) -> None:
+        """Raises NotOwner when the partition has another owner."""
+
+
+class Store(Protocol):
+    async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
+        """Raises Retryable or Overloaded."""
+
+
+class DeadLetters(Protocol):
+    async def write(self, invalid: Sequence[tuple[Record, Invalid]]) -> None: ...
+
+
+class NotOwner(Exception):
+    """The partition has gone to another sink; what was begun here is theirs to repeat."""
+
+
+class GaveUp(Exception):
+    """A batch could not be stored for longer than `give_up_after`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneParts:
+    """What a lane works with."""
+
+    partition: Partition
+    destination: Destination
+    known_ids: KnownIds
+    store: Store
+    dead_letters: DeadLetters
+    settings: SinkSettings
+
+
+class Lane:
+    """Takes one partition's records to ClickHouse, batch by batch, until it is stopped."""
+
+    def __init__(self, name: TopicPartition, parts: LaneParts, in_doubt: Span | None) -> None:
+        self._name = name
+        self._parts = parts
+        self._in_doubt = in_doubt
+        self._stopping = False
+        self._storing = asyncio.Lock()
+        self._noted_at = 0.0
+        self._stored_to: int | None = None
+        self.committed: int | None = None
+
+    @property
+    def known_ids(self) -> KnownIds:
+        return self._parts.known_ids
+
+    async def run(self) -> None:
+        """Works until cancelled or stopped. Raises NotOwner, GaveUp, or what Kafka raises."""
+        if self._in_doubt is not None:
+            await self._repeat(self._in_doubt)
+        uncommitted: Span | None = None
+        while not self._stopping:
+            batch = await self._gather(idle=IDLE_SECONDS if uncommitted is None else 0.0)
+            if batch is None:
+                if uncommitted is not None:
+                    await self._commit(uncommitted.done())
+                    uncommitted = None
+                continue
+            await self._store(batch)
+            uncommitted = batch.span
+
+    async def stop(self, *, within: float) -> None:
+        """Lets a batch that is being stored end, for so many seconds; then run() may be cancelled.
+
+        A batch that did not end is repeated by the next owner.
+        """
+        self._stopping = True
+        try:
+            async with asyncio.timeout(within):
+                async with self._storing:
+                    if self._stored_to is not None:
+                        await self._commit(OffsetAndMetadata(self._stored_to, ""))
+        except (TimeoutError, NotOwner):
+            log.info("left a batch to the next owner", partition=str(self._name))
+
+    async def _gather(self, *, idle: float) -> Batch | None:
+        settings, partition = self._parts.settings, self._parts.partition
+        records = await partition.fetch(most=settings.batch_rows, wait=idle)
+        if not records:
+            return None
+        deadline = monotonic() + settings.linger
+        size = _bytes(records)
+        while len(records) < settings.batch_rows and size < settings.batch_bytes:
+            wait = deadline - monotonic()
+            if wait <= 0:
+                break
+            more = await partition.fetch(most=settings.batch_rows - len(records), wait=wait)
+            size += _bytes(more)
+            records += more
+        return Batch(Span(self._name, records[0].offset, records[-1].offset), records)
+
+    async def _repeat(self, span: Span) -> None:
+        """Takes exactly the noted span from Kafka again and stores it under its name."""
+        partition = self._parts.partition
+        records: list[Record] = []
+        while await partition.position() <= span.last:
+            left = span.last - await partition.position() + 1
+            records += await partition.fetch(most=left, wait=IDLE_SECONDS)
+        if records and records[-1].offset > span.last:
+            # Offsets are missing within the span (transactions leave such gaps).
+            partition.go_back(span.last + 1)
+            records = [record for record in records if record.offset <= span.last]
+        if not records or records[0].offset > span.first:
+            log.error(
+                "Kafka no longer holds all of a batch that was in doubt",
+                batch=span.token,
+                advice="keep topics longer than the sink may stand still",
+            )
+        if records:
+            await self._store(Batch(span, records))
+        await self._commit(span.done())
+
+    async def _store(self, batch: Batch) -> None:
+        async with self._storing:
+            if self._stopping:
+                return
+            await self._note(batch.span)
+            made = self._parts.destination.rows(batch.records)
+            invalid = [(record, row) for record, row in made if isinstance(row, Invalid)]
+            if invalid:
+                await self._parts.dead_letters.write(invalid)
+            identified = [row for _, row in made if isinstance(row, Identified)]
+            rows = await self._patiently(lambda: self._new_rows(batch, identified))
+            if rows:
+                await self._insert(batch.span, encode_rows(rows))
+            self._stored_to = batch.span.last + 1
+
+    async def _note(self, span: Span) -> None:
+        await self._commit(span.noted())
+        self._noted_at = monotonic()
+
+    async def _commit(self, offset: OffsetAndMetadata) -> None:
+        await self._parts.partition.commit(offset)
+        self.committed = offset.offset
+
+    async def _new_rows(self, batch: Batch, identified: Sequence[Identified]) -> list[Row]:
+        ids = [each.id for each in identified]
+        known = await self.known_ids.known(
+            ids,
+            before=batch.span.first,
+            first_arrival=datetime.fromtimestamp(batch.records[0].timestamp / 1000, UTC),
+        )
+        seen = set(known)
+        rows = []
+        for each in identified:
+            if each.id not in seen:
+                seen.add(each.id)
+                rows.append(each.row)
+        self.known_ids.add(ids)
+        return rows
+
+    async def _insert(self, span: Span, rows: bytes) -> None:
+        destination, store = self._parts.destination, self._parts.store
+
+        async def attempt() -> None:
+            if monotonic() - self._noted_at > NOTE_GOOD_FOR:
+                await self._note(span)
+            await store.insert(destination.table, destination.columns, rows, span.token)
+
+        await self._patiently(attempt)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Repeats what may work the next time, slower each time; GaveUp after the limit."""
+        began = monotonic()
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await attempt()
+            except (Retryable, Overloaded) as failure:
+                if monotonic() - began > self._parts.settings.give_up_after:
+                    raise GaveUp(f"{self._name}: {failure}") from failure
+                log.warning("trying again", partition=str(self._name), failure=str(failure))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                factor = 4 if isinstance(failure, Overloaded) else 2
+                pause = min(pause * factor, LONGEST_PAUSE)
+
+
+def _bytes(records: Sequence[Record]) -> int:
+    return sum(len(record.value or b"") for record in records)

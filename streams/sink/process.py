@@ -1,0 +1,84 @@
+"""The sink as a process: starts, says that it is ready, stops on a signal."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from time import monotonic
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.topics import TOPICS
+from streams.readiness import notify
+from streams.sink.settings import SinkSettings
+from streams.sink.sink import Sink
+
+log = structlog.get_logger()
+
+CONNECT_SECONDS: Final = 60.0
+
+
+async def run(settings: SinkSettings) -> int:
+    """Runs until SIGTERM or SIGINT (exit code 0) or a failure that lasts (1)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sink = Sink(settings)
+    stopping = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(_work(sink, settings))
+    try:
+        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+    except (SinkFailed, KafkaError) as error:
+        sys.stderr.write(f"weir sink: {error}\n")
+        return 1
+    else:
+        return 0
+    finally:
+        notify("STOPPING=1")
+        working.cancel()
+        stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError, SinkFailed, KafkaError):
+            await working
+        await sink.stop()
+        log.info("sink stopped")
+
+
+class SinkFailed(Exception):
+    """The sink cannot go on; the message says why and what to do."""
+
+
+async def _work(sink: Sink, settings: SinkSettings) -> None:
+    await _start(sink, settings)
+    await sink.assigned.wait()
+    notify("READY=1")
+    log.info("sink ready", group=settings.group)
+    try:
+        await sink.wait_failed()
+    except Exception as error:
+        raise SinkFailed(
+            f"{type(error).__name__}: {error}; nothing is lost, start it again when Kafka and "
+            "ClickHouse are well"
+        ) from error
+
+
+async def _start(sink: Sink, settings: SinkSettings) -> None:
+    deadline = monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            await sink.connect()
+            break
+        except KafkaError as error:
+            if monotonic() > deadline:
+                raise SinkFailed(
+                    f"Kafka at {settings.bootstrap_servers} cannot be reached "
+                    f"({type(error).__name__}); check KAFKA_BOOTSTRAP_SERVERS"
+                ) from None
+            await asyncio.sleep(0.5)
+    if missing := await sink.missing_topics([topic.name for topic in TOPICS]):
+        raise SinkFailed(f"topics are missing: {', '.join(missing)}; run `weir topics`")
+    await sink.start()

@@ -1,0 +1,107 @@
+"""ClickHouse as the sink needs it: inserts under a token, questions about ids."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
+
+import aiohttp
+import clickhouse_connect
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from schemas.servers import ClickHouseSettings
+from streams.failures import Overloaded, Retryable
+
+# Too many parts, memory, too many queries, timeouts: it works, but not so fast.
+_OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 252, 439})
+
+INSERT_SETTINGS: Final = {
+    # Tables that views fill remember the batch too, each in its own window.
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "insert_deduplicate": 1,
+    "async_insert": 0,
+    # Late events of many years in one batch are no error.
+    "max_partitions_per_insert_block": 0,
+    # One batch is one block: the token stands for all of it.
+    "max_insert_block_size": 1_000_000,
+    "input_format_parallel_parsing": 0,
+}
+
+
+class ClickHouseStore:
+    """One pool of connections; every failure leaves it as Retryable or Overloaded."""
+
+    def __init__(self, settings: ClickHouseSettings, *, insert_timeout: float) -> None:
+        self._settings = settings
+        self._timeout = insert_timeout
+        self._client: AsyncClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
+        """Inserts rows (JSONCompactEachRow) under a token; the same token again does nothing."""
+        client = await self._connected()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await client.raw_insert(
+                    table,
+                    column_names=columns,
+                    insert_block=rows,
+                    settings=self.insert_settings(token),
+                    fmt="JSONCompactEachRow",
+                )
+        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+            raise _failure(error) from error
+
+    def insert_settings(self, token: str) -> dict[str, object]:
+        return {**INSERT_SETTINGS, "insert_deduplication_token": token}
+
+    async def rows(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[object]]:
+        """The rows of a question with bound parameters."""
+        client = await self._connected()
+        try:
+            answer = await client.query(sql, parameters=dict(parameters))
+        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+            raise _failure(error) from error
+        rows: Sequence[Sequence[object]] = answer.result_rows
+        return rows
+
+    async def row_binary(self, sql: str, parameters: Mapping[str, object]) -> AsyncIterator[bytes]:
+        """The answer's bytes in RowBinary, piece by piece as the server sends them."""
+        client = await self._connected()
+        try:
+            async with await client.raw_stream(
+                sql, parameters=dict(parameters), fmt="RowBinary"
+            ) as stream:
+                async for piece in stream:
+                    yield piece
+        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+            raise _failure(error) from error
+
+    async def _connected(self) -> AsyncClient:
+        async with self._opening:
+            if self._client is None:
+                try:
+                    self._client = await clickhouse_connect.get_async_client(
+                        **self._settings.client_arguments(),
+                        database=self._settings.database,
+                        send_receive_timeout=self._timeout,
+                        compress=False,
+                        autogenerate_session_id=False,
+                        form_encode_query_params=True,
+                        query_retries=0,
+                    )
+                except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+                    raise _failure(error) from error
+            return self._client
+
+
+def _failure(error: Exception) -> Retryable | Overloaded:
+    # Never the server's own text: it may quote rows.
+    if isinstance(error, DatabaseError):
+        kind = Overloaded if error.code in _OVERLOADED else Retryable
+        return kind(f"ClickHouse answered with code {error.code}")
+    return Retryable(f"ClickHouse cannot be reached: {type(error).__name__}")
