@@ -1,0 +1,71 @@
+"""The visitor_id of a line: tells visitors of a day apart without keeping their address.
+
+It is HMAC-SHA256 over day, address and agent under a random key that stays on this machine. One
+visitor has another id each day; who has the events but not the key cannot test an address against
+the visitor_id.
+"""
+
+import hmac
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+KEY_BYTES = 32
+VISITOR_ID_CHARACTERS = 32
+_REMEMBERED_VISITORS = 65_536
+
+
+class UnusableVisitorKey(Exception):
+    """The key file exists but holds no key."""
+
+
+def load_or_create_key(file: Path) -> bytes:
+    """Read the key (64 hex digits), or make one that only this user can read.
+
+    Raises UnusableVisitorKey, and OSError where the file can be neither read nor made.
+    """
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _create(file)
+        text = file.read_bytes()
+    try:
+        key = bytes.fromhex(text.decode("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UnusableVisitorKey(
+            f"{file} is not a visitor key ({KEY_BYTES * 2} hex digits): put the right file back, "
+            "or delete it and visitors already counted will count once more"
+        )
+    return key
+
+
+def _create(file: Path) -> None:
+    # Linked into place when complete: of two commands that start together both use one key.
+    # A temporary file is made with mode 0600.
+    with NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-") as draft:
+        draft.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
+        draft.flush()
+        os.fsync(draft.fileno())
+        try:
+            os.link(draft.name, file)
+        except FileExistsError:
+            return
+
+
+class VisitorIds:
+    """Gives out visitor_ids under one key; the most recent visitors are remembered for speed."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self.of = lru_cache(maxsize=_REMEMBERED_VISITORS)(self._of)
+
+    def _of(self, day: str, address: str, agent: str) -> str:
+        """32 hex digits for one visitor (`day` as `2015-05-17`, UTC)."""
+        # Neither day nor address can hold a line break, so no two visitors share a message.
+        message = f"{day}\n{address}\n{agent}".encode()
+        return hmac.digest(self._key, message, "sha256").hex()[:VISITOR_ID_CHARACTERS]
