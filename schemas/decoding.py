@@ -196,7 +196,7 @@ def _explained(data: bytes, model: type[Event | NewEvent], received_at: datetime
         visitor_id=event.visitor_id,
         occurred_at=None if event.occurred_at is None else canonical_time(event.occurred_at),
         source=event.source,
-        metadata=Raw(metadata),
+        metadata=EMPTY_METADATA if metadata == b"{}" else Raw(metadata),
     )
 
 

@@ -24,6 +24,9 @@ def _written_as_a_date(value: object) -> object:
     return value
 
 
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_written_as_a_date), Field(ge=EARLIEST_OCCURRED_AT)
+]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
 
@@ -72,10 +75,8 @@ class EventBody(BaseModel):
         ),
     ] = {}
     occurred_at: Annotated[
-        AwareDatetime | None,
-        BeforeValidator(_written_as_a_date),
+        Moment | None,
         Field(
-            ge=EARLIEST_OCCURRED_AT,
             description=(
                 "When it happened (RFC 3339 with a zone, kept to the millisecond); "
                 "absent: when it arrives. At most a day in the future."

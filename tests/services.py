@@ -1,0 +1,116 @@
+"""Kafka and ClickHouse for tests: the very ones that `weir up` starts, or others by address."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+
+from deploy.local.kafka import LocalKafka
+from deploy.local.managed_process import ManagedProcess
+from deploy.local.ports import free_port
+
+
+@dataclass
+class KafkaService:
+    """A broker that can be killed and started again on its data."""
+
+    broker: LocalKafka
+    log: Path
+    process: ManagedProcess | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.broker.bootstrap_servers
+
+    async def start(self) -> None:
+        self.broker.prepare()
+        self.process = ManagedProcess("kafka", self.broker.command(), log=self.log)
+        self.process.start()
+        process = self.process
+        await self.broker.wait_ready(60, lambda: process.running)
+
+    async def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            await self.process.wait()
+
+    async def stop(self) -> None:
+        if self.process is not None:
+            await self.process.stop()
+
+
+@dataclass
+class ClickHouseService:
+    """An embedded ClickHouse that can be killed and started again on its data."""
+
+    data_dir: Path
+    port: int
+    log: Path
+    process: ManagedProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        self.process = ManagedProcess(
+            "clickhouse",
+            [sys.executable, "-m", "deploy.local.clickhouse"],
+            log=self.log,
+            environment={
+                "WEIR_DATA_DIR": str(self.data_dir),
+                "WEIR_CLICKHOUSE_PORT": str(self.port),
+            },
+        )
+        self.process.start()
+        deadline = monotonic() + 60
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with session.get(f"{self.url}/ping") as answer:
+                        if answer.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                if not self.process.running or monotonic() > deadline:
+                    raise AssertionError("\n".join(self.process.last_lines()))
+                await asyncio.sleep(0.05)
+
+    async def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            await self.process.wait()
+
+    async def stop(self) -> None:
+        if self.process is not None:
+            await self.process.stop()
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where they are, and for the local ones how to kill and start them."""
+
+    kafka_servers: str
+    clickhouse_url: str
+    kafka: KafkaService | None = None
+    clickhouse: ClickHouseService | None = None
+
+
+@asynccontextmanager
+async def local_services(folder: Path) -> AsyncIterator[Services]:
+    """Starts both in the folder, on free ports, and stops them at the end."""
+    kafka = KafkaService(LocalKafka(folder / "kafka", free_port()), folder / "kafka.log")
+    clickhouse = ClickHouseService(folder, free_port(), folder / "clickhouse.log")
+    try:
+        # One after the other: processes are started from the main thread.
+        await clickhouse.start()
+        await kafka.start()
+        yield Services(kafka.bootstrap_servers, clickhouse.url, kafka, clickhouse)
+    finally:
+        await kafka.stop()
+        await clickhouse.stop()

@@ -1,0 +1,192 @@
+"""A Weir for one test: its own topics, group and database, its processes as users start them."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from clickhouse_connect import get_client
+
+from deploy.local.managed_process import ManagedProcess
+from deploy.local.ports import free_port
+from deploy.migrate import apply_migrations
+from deploy.topics import create_topics
+from schemas.servers import ClickHouseSettings, KafkaSettings
+from schemas.topics import TOPICS
+from tests.services import Services
+
+# Answers are JSON of any shape; tests look into them.
+Json = Any
+
+
+class Weir:
+    """Addresses and processes of one test's Weir."""
+
+    def __init__(self, services: Services, folder: Path, name: str) -> None:
+        self.services = services
+        self.folder = folder
+        self.name = name
+        self.environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": services.kafka_servers,
+            "CLICKHOUSE_URL": f"{services.clickhouse_url}/{name}",
+            "WEIR_TOPIC_PREFIX": f"{name}.",
+            "WEIR_SINK_GROUP": name,
+            "WEIR_SINK_SESSION_TIMEOUT": "3",
+            "WEIR_DATA_DIR": str(folder / "data"),
+        }
+        self.processes: list[ManagedProcess] = []
+        self.url = ""
+        self.session = aiohttp.ClientSession()
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        return KafkaSettings(
+            bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"],
+            topic_prefix=self.environment["WEIR_TOPIC_PREFIX"],
+        )
+
+    @property
+    def clickhouse(self) -> ClickHouseSettings:
+        return ClickHouseSettings(url=self.environment["CLICKHOUSE_URL"])
+
+    def topic(self, name: str) -> str:
+        return self.kafka.topic(name)
+
+    async def prepare(self) -> None:
+        """Creates topics and tables."""
+        await create_topics(self.kafka, lambda _: None)
+        await asyncio.to_thread(apply_migrations, self.clickhouse, lambda _: None)
+
+    def process(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> ManagedProcess:
+        """A process with this Weir's environment, started; stopped at the test's end."""
+        number = len(self.processes)
+        name = f"{number}-{command[-1].replace('/', '_')}"
+        process = ManagedProcess(
+            name,
+            [sys.executable, *command],
+            log=self.folder / f"{name}.log",
+            environment={**self.environment, **(environment or {})},
+        )
+        process.start()
+        self.processes.append(process)
+        return process
+
+    def start_sink(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
+        return self.process(["-m", "deploy.commands", "sink"], environment)
+
+    async def start_api(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
+        """Starts the API on a free port and waits until it is ready."""
+        process = self.launch_api(environment)
+        await self.eventually(self.api_ready, process=process)
+        return process
+
+    def launch_api(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        return self.process(
+            ["-m", "deploy.commands", "api"],
+            {"WEIR_API_PORT": str(port), **(environment or {})},
+        )
+
+    async def api_ready(self) -> bool:
+        try:
+            status, _ = await self.get("/readyz")
+        except aiohttp.ClientError:
+            return False
+        return status == 200
+
+    async def eventually(
+        self,
+        condition: Callable[[], Awaitable[bool]],
+        *,
+        within: float = 60,
+        process: ManagedProcess | None = None,
+    ) -> None:
+        """Waits until the condition holds; fails after so many seconds, or when a process ends."""
+        deadline = monotonic() + within
+        while not await condition():
+            if process is not None and not process.running:
+                raise AssertionError("\n".join(process.last_lines()))
+            if monotonic() > deadline:
+                logs = "\n".join(
+                    "\n".join(["--- " + each.name, *each.last_lines(10)]) for each in self.processes
+                )
+                raise AssertionError(f"not within {within} s\n{logs}")
+            await asyncio.sleep(0.02)
+
+    async def get(self, path: str, **parameters: str | int) -> tuple[int, Json]:
+        """Status and JSON of a GET."""
+        async with self.session.get(self.url + path, params=parameters) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def post(self, path: str, document: Json) -> tuple[int, Json]:
+        """Status and JSON of a POST."""
+        async with self.session.post(self.url + path, json=document) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def summary(self, **parameters: str | int) -> dict[str, int]:
+        """Path → count."""
+        status, document = await self.get("/analytics/summary", limit=10_000, **parameters)
+        assert status == 200, document
+        return {item["path"]: item["count"] for item in document["items"]}
+
+    def query(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """Rows straight from ClickHouse."""
+        settings = self.clickhouse
+        with get_client(**settings.client_arguments(), database=settings.database) as client:
+            return [tuple(row) for row in client.query(sql, parameters=parameters).result_rows]
+
+    async def produce(
+        self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None]]
+    ) -> None:
+        """Writes messages (key, value) to a topic of the registry as any producer would."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"], enable_idempotence=True
+        )
+        await producer.start()
+        try:
+            sent = [
+                await producer.send(self.topic(topic), key=key, value=value)
+                for key, value in messages
+            ]
+            await asyncio.gather(*sent)
+        finally:
+            await producer.stop()
+
+    async def close(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            await process.stop(15)
+        await self.session.close()
+        await self._drop()
+
+    async def _drop(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"])
+        await admin.start()
+        try:
+            await admin.delete_topics([self.topic(topic.name) for topic in TOPICS])
+        finally:
+            await admin.close()
+        with get_client(**self.clickhouse.client_arguments()) as client:
+            client.command(f"DROP DATABASE IF EXISTS {self.name}")
+
+
+@asynccontextmanager
+async def throwaway_weir(services: Services, folder: Path) -> AsyncIterator[Weir]:
+    """A Weir with topics and tables, and nothing running yet; all of it gone at the end."""
+    weir = Weir(services, folder, f"test_{uuid4().hex[:12]}")
+    try:
+        await weir.prepare()
+        yield weir
+    finally:
+        await weir.close()
