@@ -1,0 +1,87 @@
+"""`weir up`: all of Weir on this machine, in the foreground."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from deploy.local.settings import LocalSettings
+
+
+def up() -> None:
+    r"""Start Kafka, ClickHouse, the sink and the API on this machine, and stay until Ctrl-C.
+
+    Fetches what is missing, keeps its data in WEIR_DATA_DIR (.weir). With
+    KAFKA_BOOTSTRAP_SERVERS or CLICKHOUSE_URL set, that server is used instead of a local one.
+    A file `.env` in the current directory adds to the environment.
+
+    \b
+    Ends with
+      0    stopped by Ctrl-C or SIGTERM
+      1    a part failed, a port is in use, or Weir runs already on this folder
+      78   settings cannot be used
+      130  killed by a second Ctrl-C
+    """
+    try:
+        code = _up()
+    except KeyboardInterrupt:
+        # Pressed before anything was started.
+        code = 0
+    raise typer.Exit(code)
+
+
+def _up() -> int:
+    from dotenv import dotenv_values
+
+    from deploy.local.data_dir import DataDirError, owned
+    from deploy.local.ports import is_free
+    from deploy.local.settings import LocalSettings
+    from schemas.settings import read_settings_or_exit
+
+    for name, value in dotenv_values(Path(".env")).items():
+        os.environ.setdefault(name, value or "")
+    settings = read_settings_or_exit(LocalSettings)
+    try:
+        with owned(settings.folder, settings.api_url):
+            taken = [
+                f"Port {port} for {title} is in use. Stop what listens there, or set {setting}."
+                for setting, (title, port) in settings.ports().items()
+                if not is_free(port)
+            ]
+            if taken:
+                sys.stderr.write("\n".join(taken) + "\n")
+                return 1
+            return asyncio.run(_supervise(settings))
+    except DataDirError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+async def _supervise(settings: "LocalSettings") -> int:
+    from rich.console import Console
+
+    from deploy.local.display import display_for
+    from deploy.local.parts import weir_parts
+    from deploy.local.supervisor import Supervisor
+
+    display = display_for(Console())
+    if settings.kafka_elsewhere:
+        display.say(f"Kafka: using {settings.kafka_elsewhere} (KAFKA_BOOTSTRAP_SERVERS)")
+    if settings.clickhouse_elsewhere.get_secret_value():
+        display.say(f"ClickHouse: using {settings.clickhouse_host} (CLICKHOUSE_URL)")
+
+    def on_ready() -> None:
+        display.say(f"Weir is ready at {settings.api_url}")
+        display.say(
+            f"Data and logs are in {settings.data_dir}. Ctrl-C stops Weir and keeps them; "
+            "a second Ctrl-C kills it at once."
+        )
+
+    code = await Supervisor(weir_parts(settings), settings.folder / "logs", display).run(on_ready)
+    if code == 0:
+        display.say("Weir has stopped.")
+    return code
