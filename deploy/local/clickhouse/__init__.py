@@ -1,0 +1,1 @@
+"""The embedded ClickHouse: chDB's engine behind ClickHouse's HTTP protocol, on loopback."""
