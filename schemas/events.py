@@ -18,14 +18,17 @@ EVENT_TYPE_PATTERN = r"^[A-Za-z][A-Za-z0-9_.:/-]*$"
 
 
 def _written_as_a_date(value: object) -> object:
-    """Refuses numbers in quotes, which pydantic would read as seconds since 1970."""
-    if isinstance(value, str) and "-" not in value[:5]:
+    """Refuses numbers, which pydantic would read as seconds since 1970, in quotes or not."""
+    if not isinstance(value, str) or "-" not in value[:5]:
         raise ValueError("write it as RFC 3339, such as 2026-11-24T09:30:00Z")
     return value
 
 
 Moment = Annotated[
-    AwareDatetime, BeforeValidator(_written_as_a_date), Field(ge=EARLIEST_OCCURRED_AT)
+    AwareDatetime,
+    # Not strict, since behind a validator pydantic takes JSON's text for a Python string.
+    Field(strict=False, ge=EARLIEST_OCCURRED_AT),
+    BeforeValidator(_written_as_a_date),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 

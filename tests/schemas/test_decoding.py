@@ -158,6 +158,21 @@ def test_each_fault_is_named_by_its_field(change: dict[str, object], field: str)
     assert field in error.detail
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("2026-11-24T09:30:00Z", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24T11:30:00.5+02:00", "2026-11-24T09:30:00.500Z"),
+        ("2026-11-24T09:29:59.9999999Z", "2026-11-24T09:29:59.999Z"),
+        (None, None),
+    ],
+)
+def test_times_become_utc_cut_to_the_millisecond(sent: str | None, kept: str | None) -> None:
+    event = slow(orjson.dumps({**VALID, "occurred_at": sent}))
+    assert isinstance(event, WireEvent), event
+    assert event.occurred_at == kept
+
+
 def test_a_missing_field_is_named() -> None:
     error = slow(orjson.dumps({"event_id": ID, "event_type": "page_view"}))
     assert isinstance(error, InvalidEvent)

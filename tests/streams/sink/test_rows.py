@@ -1,0 +1,187 @@
+"""A message becomes a row or a reason, always the same one."""
+
+from dataclasses import dataclass, replace
+
+import orjson
+import pytest
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from schemas.dead_letters import DeadLetter
+from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS
+from streams.failures import Invalid
+from streams.sink.batches import Span, batch_in_doubt
+from streams.sink.dead_letters import dead_letter
+from streams.sink.rows import (
+    DEAD_LETTER_COLUMNS,
+    DESTINATIONS,
+    EVENT_COLUMNS,
+    Identified,
+    dead_letter_rows,
+    encode_rows,
+    event_rows,
+)
+
+ID = "0192d2ab-0000-7000-8000-0000000000ff"
+
+
+@dataclass
+class Message:
+    topic: str = "page-views"
+    partition: int = 3
+    offset: int = 42
+    timestamp: int = 1_795_000_000_123
+    key: bytes | None = ID.encode()
+    value: bytes | None = b""
+
+
+def page_view(**fields: object) -> bytes:
+    return orjson.dumps({"event_id": ID, "event_type": "page_view", "path": "/a", **fields})
+
+
+def only(record: Message) -> Identified | Invalid:
+    [(_, row)] = event_rows(PAGE_VIEWS, [record])
+    return row
+
+
+def test_a_full_event_becomes_a_row_column_by_column() -> None:
+    record = Message(
+        value=page_view(
+            user_id="u",
+            visitor_id="v",
+            source="web",
+            occurred_at="2026-11-01T00:00:00.500Z",
+            metadata={"status": 200},
+        )
+    )
+    row = only(record)
+    assert isinstance(row, Identified)
+    assert dict(zip(EVENT_COLUMNS, row.row, strict=True)) == {
+        "event_id": ID,
+        "event_type": "page_view",
+        "path": "/a",
+        "user_id": "u",
+        "visitor_id": "v",
+        "source": "web",
+        "occurred_at": "2026-11-01T00:00:00.500Z",
+        "received_at": 1_795_000_000.123,
+        "metadata": '{"status":200}',
+        "topic": "page-views",
+        "partition": 3,
+        "offset": 42,
+    }
+
+
+def test_an_event_without_a_time_occurred_when_it_arrived() -> None:
+    row = only(Message(value=page_view()))
+    assert isinstance(row, Identified)
+    assert row.row[EVENT_COLUMNS.index("occurred_at")] == "2026-11-18T11:06:40.123Z"
+
+
+def test_zones_and_capitals_become_canonical() -> None:
+    record = Message(value=page_view(event_id=ID.upper(), occurred_at="2026-11-01T02:00:00+02:00"))
+    row = only(record)
+    assert isinstance(row, Identified)
+    assert row.row[0] == ID
+    assert row.row[EVENT_COLUMNS.index("occurred_at")] == "2026-11-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"value": None}, "empty"),
+        ({"value": b""}, "not_json"),
+        ({"value": b"{"}, "not_json"),
+        ({"value": b"\xff\xfe"}, "not_json"),
+        ({"value": b"[]"}, "invalid_field"),
+        ({"value": page_view(path="")}, "invalid_field"),
+        ({"value": page_view(extra=1)}, "invalid_field"),
+        ({"value": page_view(occurred_at="2027-01-01T00:00:00.000Z")}, "invalid_field"),
+        ({"value": page_view(event_type="conversion")}, "wrong_topic"),
+        ({"value": page_view(), "key": b"another"}, "wrong_key"),
+        ({"value": page_view(), "key": None}, "wrong_key"),
+    ],
+)
+def test_each_poison_has_its_reason(change: dict[str, bytes | None], reason: str) -> None:
+    row = only(replace(Message(), **change))  # type: ignore[arg-type] # fields by name
+    assert isinstance(row, Invalid)
+    assert row.reason == reason
+
+
+def test_how_late_an_event_may_lie_in_the_future_is_judged_by_its_own_arrival() -> None:
+    # The first of a batch bounds the fast lane; the second arrived two days later.
+    early = Message(value=page_view())
+    late = Message(
+        offset=43,
+        timestamp=early.timestamp + 2 * 86_400_000,
+        value=page_view(occurred_at="2026-11-20T12:00:00.000Z"),
+    )
+    together = event_rows(PAGE_VIEWS, [early, late])
+    assert isinstance(together[1][1], Identified)
+    assert together[1][1] == event_rows(PAGE_VIEWS, [late])[0][1]
+
+
+def test_conversions_are_keyed_by_user() -> None:
+    value = orjson.dumps(
+        {"event_id": ID, "event_type": "conversion", "path": "/a", "user_id": "u-1"}
+    )
+    good = Message(topic="conversions", key=b"u-1", value=value)
+    bad = Message(topic="conversions", value=value)
+    (_, first), (_, second) = event_rows(CONVERSIONS, [good, bad])
+    assert isinstance(first, Identified)
+    assert isinstance(second, Invalid)
+
+
+def test_any_other_name_is_a_custom_event() -> None:
+    value = orjson.dumps({"event_id": ID, "event_type": "signup.done", "path": "/a"})
+    [(_, row)] = event_rows(CUSTOM_EVENTS, [Message(topic="custom-events", value=value)])
+    assert isinstance(row, Identified)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(b"k", b"text"), (None, b"\xff\x00"), (b"\xff", None), (b"k", b"\x00" * 100_000)],
+)
+def test_a_dead_letter_keeps_every_byte_and_has_a_row(
+    key: bytes | None, value: bytes | None
+) -> None:
+    letter = dead_letter(Message(key=key, value=value), Invalid("not_json", "why"))
+    written = letter.model_dump_json().encode()
+    assert len(written) < 2 * max(len(value or b""), 500)
+    assert DeadLetter.model_validate_json(written) == letter
+    record = Message(topic="dead-letters", key=b"", value=written)
+    [(_, row)] = dead_letter_rows([record])
+    assert isinstance(row, Identified)
+    assert len(row.row) == len(DEAD_LETTER_COLUMNS)
+
+
+def test_a_dead_letters_id_names_where_the_message_lay() -> None:
+    first, again, other = (
+        dead_letter(Message(offset=offset), Invalid("x", "y")).dead_letter_id
+        for offset in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_garbage_among_dead_letters_is_itself_a_dead_letter() -> None:
+    [(_, row)] = dead_letter_rows([Message(topic="dead-letters", value=b"{}")])
+    assert isinstance(row, Invalid)
+
+
+def test_rows_are_encoded_as_clickhouse_reads_them() -> None:
+    assert encode_rows([("a", 1), ("b", 2)]) == b'["a",1],["b",2]'
+
+
+def test_every_topic_that_the_sink_reads_has_a_destination() -> None:
+    assert set(DESTINATIONS) == {
+        topic.name for topic in (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS)
+    }
+
+
+def test_a_note_names_the_batch_that_is_in_doubt() -> None:
+    partition = TopicPartition("page-views", 1)
+    span = Span(partition, 10, 19)
+    assert batch_in_doubt(partition, span.noted()) == span
+    assert span.token == "page-views:1:10-19"
+    assert batch_in_doubt(partition, span.done()) is None
+    assert span.done() == OffsetAndMetadata(20, "")
+    assert batch_in_doubt(partition, None) is None
