@@ -80,7 +80,7 @@ def edge(
     misbehave: Callable[[int, list[Event]], Answer | None] = lambda _number, _events: None,
     port: int = 0,
 ) -> Iterator[Edge]:
-    """Run the stub; port 0 is a free one. `misbehave(n, events)` may answer the n-th request (from 0)."""
+    """Run the stub; port 0 is a free one. `misbehave(n, events)` may answer request n (from 0)."""
     state = Edge()
 
     class Handler(BaseHTTPRequestHandler):

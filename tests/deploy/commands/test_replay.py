@@ -21,7 +21,6 @@ from tests.deploy.access_log.edge_stub import Answer, Event, edge, unavailable
 pytestmark = pytest.mark.services
 
 REPOSITORY = Path(__file__).parents[3]
-REAL_LOG = REPOSITORY / ".." / "shared" / "data" / "access.log.gz"
 COMMAND = (
     "import typer; from deploy.commands.replay import replay; "
     "app = typer.Typer(); app.command()(replay); app()"
@@ -40,7 +39,7 @@ def log_lines(count: int, path: str = "/page/{n}") -> bytes:
     )
 
 
-class Weir:
+class Replay:
     """Runs the command in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
@@ -61,9 +60,7 @@ class Weir:
             stderr=subprocess.PIPE,
         )
 
-    def replay(
-        self, *arguments: str, stdin: bytes | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, stdin=subprocess.PIPE) as process:
             try:
                 out, err = process.communicate(stdin or b"", timeout=DEADLINE_SECONDS)
@@ -75,8 +72,8 @@ class Weir:
 
 
 @pytest.fixture
-def weir(tmp_path: Path) -> Weir:
-    return Weir(tmp_path)
+def replay(tmp_path: Path) -> Replay:
+    return Replay(tmp_path)
 
 
 def written(folder: Path, data: bytes, name: str = "access.log") -> str:
@@ -93,51 +90,52 @@ def eventually(happened: Callable[[], bool]) -> None:
         waiting.wait(0.01)
 
 
-@pytest.mark.skipif(not REAL_LOG.exists(), reason="../shared/data/access.log.gz is not there")
-def test_the_real_log_arrives_whole_and_twice_with_the_same_ids(weir: Weir) -> None:
+def test_the_real_log_arrives_whole_and_twice_with_the_same_ids(
+    replay: Replay, access_log: Path
+) -> None:
     counted = Counter(
         line.split()[6].split(b"?")[0].decode()
-        for line in gzip.decompress(REAL_LOG.read_bytes()).splitlines()
+        for line in gzip.decompress(access_log.read_bytes()).splitlines()
     )
     with edge() as server:
-        first = weir.replay(str(REAL_LOG), "--url", server.url)
+        first = replay.run(str(access_log), "--url", server.url)
         ids = [event["event_id"] for event in server.accepted]
         assert first.returncode == 0, first.stderr
         assert "4,000 lines read, 4,000 page views accepted" in first.stdout
         assert Counter(server.paths()) == counted
         assert len(set(ids)) == 4000
-        assert weir.replay(str(REAL_LOG), "--url", server.url).returncode == 0
+        assert replay.run(str(access_log), "--url", server.url).returncode == 0
         again = [event["event_id"] for event in server.accepted][4000:]
         assert sorted(map(str, again)) == sorted(map(str, ids))
 
 
-def test_batches_keep_to_the_limits_of_the_edge(weir: Weir) -> None:
+def test_batches_keep_to_the_limits_of_the_edge(replay: Replay) -> None:
     long = "/" + "x" * 1900 + "{n}"
     with edge() as server:
-        file = written(weir.folder, log_lines(2500) + log_lines(1000, long))
-        done = weir.replay(file, "--url", server.url)
+        file = written(replay.folder, log_lines(2500) + log_lines(1000, long))
+        done = replay.run(file, "--url", server.url)
     assert done.returncode == 0, done.stderr
     assert len(server.accepted) == 3500
     assert max(len(events) for events in server.requests) == 1000
 
 
-def test_gzip_comes_by_content_from_a_file_and_from_standard_input(weir: Weir) -> None:
+def test_gzip_comes_by_content_from_a_file_and_from_standard_input(replay: Replay) -> None:
     packed = gzip.compress(log_lines(3)) + gzip.compress(log_lines(2, "/more/{n}"))
     with edge() as server:
-        assert weir.replay(written(weir.folder, packed), "--url", server.url).returncode == 0
-        assert weir.replay("-", "--url", server.url, stdin=packed).returncode == 0
-        assert weir.replay("-", "--url", server.url, stdin=log_lines(1)).returncode == 0
+        assert replay.run(written(replay.folder, packed), "--url", server.url).returncode == 0
+        assert replay.run("-", "--url", server.url, stdin=packed).returncode == 0
+        assert replay.run("-", "--url", server.url, stdin=log_lines(1)).returncode == 0
     assert Counter(server.paths()) == {
         "/page/0": 3, "/page/1": 2, "/page/2": 2, "/more/0": 2, "/more/1": 2,
     }  # fmt: skip
 
 
-def test_a_refused_batch_goes_out_again_with_the_same_ids(weir: Weir) -> None:
+def test_a_refused_batch_goes_out_again_with_the_same_ids(replay: Replay) -> None:
     def twice_away(number: int, _events: list[Event]) -> Answer | None:
         return unavailable() if number < 2 else None
 
     with edge(twice_away) as server:
-        done = weir.replay(written(weir.folder, log_lines(10)), "--url", server.url)
+        done = replay.run(written(replay.folder, log_lines(10)), "--url", server.url)
     assert done.returncode == 0
     assert server.requests[0] == server.requests[1] == server.requests[2]
     assert len(server.accepted) == 10
@@ -145,10 +143,10 @@ def test_a_refused_batch_goes_out_again_with_the_same_ids(weir: Weir) -> None:
     assert "503 (Kafka is away: try again)" in done.stderr
 
 
-def test_it_gives_up_with_a_word_when_weir_stays_away(weir: Weir) -> None:
+def test_it_gives_up_with_a_word_when_weir_stays_away(replay: Replay) -> None:
     with edge(lambda _number, _events: unavailable()) as server:
-        done = weir.replay(
-            written(weir.folder, log_lines(10)), "--url", server.url, "--give-up-after", "1"
+        done = replay.run(
+            written(replay.folder, log_lines(10)), "--url", server.url, "--give-up-after", "1"
         )
     assert done.returncode == 75
     assert len(server.requests) > 1
@@ -156,14 +154,14 @@ def test_it_gives_up_with_a_word_when_weir_stays_away(weir: Weir) -> None:
     assert "0 page views accepted" in done.stdout
 
 
-def test_it_waits_for_a_server_that_is_not_there_yet(weir: Weir) -> None:
-    file = written(weir.folder, log_lines(10))
+def test_it_waits_for_a_server_that_is_not_there_yet(replay: Replay) -> None:
+    file = written(replay.folder, log_lines(10))
     with socket.socket() as reserved:
         # Bound but not listening: connections are refused, and nobody else gets the port.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
-        process = weir.start(file, "--url", f"http://127.0.0.1:{port}")
+        process = replay.start(file, "--url", f"http://127.0.0.1:{port}")
         try:
             assert process.stderr is not None
             said = process.stderr.readline()
@@ -177,12 +175,12 @@ def test_it_waits_for_a_server_that_is_not_there_yet(weir: Weir) -> None:
     assert len(server.accepted) == 10
 
 
-def test_rejected_events_are_shown_with_line_field_and_reason(weir: Weir) -> None:
+def test_rejected_events_are_shown_with_line_field_and_reason(replay: Replay) -> None:
     data = log_lines(1) + log_lines(1, "/reject-me") + log_lines(1, "/" + "x" * 2048)
     with edge() as server:
-        some = weir.replay(written(weir.folder, data), "--url", server.url)
-        all_of_them = weir.replay(
-            written(weir.folder, log_lines(7, "/reject-me/{n}")), "--url", server.url
+        some = replay.run(written(replay.folder, data), "--url", server.url)
+        all_of_them = replay.run(
+            written(replay.folder, log_lines(7, "/reject-me/{n}")), "--url", server.url
         )
     assert some.returncode == 1
     assert "1 page views accepted" in some.stdout
@@ -194,11 +192,13 @@ def test_rejected_events_are_shown_with_line_field_and_reason(weir: Weir) -> Non
     assert "and 2 more" in all_of_them.stdout
 
 
-def test_lines_that_are_none_are_counted_and_shown_without_their_escape_codes(weir: Weir) -> None:
+def test_lines_that_are_none_are_counted_and_shown_without_their_escape_codes(
+    replay: Replay,
+) -> None:
     data = b"hello\x1b]0;owned\x07\n" + log_lines(1) + b"\xff\n" * 6
     tls = b'192.0.2.1 - - [17/May/2015:10:00:00 +0000] "\\x16\\x03\\x01" 400 226 "-" "-"\n'
     with edge() as server:
-        done = weir.replay(written(weir.folder, data + tls), "--url", server.url)
+        done = replay.run(written(replay.folder, data + tls), "--url", server.url)
     assert done.returncode == 0
     assert "7 not log lines" in done.stdout
     assert "  line 1: hello\\x1b]0;owned\\x07" in done.stdout
@@ -207,29 +207,29 @@ def test_lines_that_are_none_are_counted_and_shown_without_their_escape_codes(we
     assert not CONTROL_CHARACTERS & set(done.stdout + done.stderr)
 
 
-def test_a_file_without_one_log_line_is_an_error_and_an_empty_one_is_not(weir: Weir) -> None:
+def test_a_file_without_one_log_line_is_an_error_and_an_empty_one_is_not(replay: Replay) -> None:
     with edge() as server:
-        none = weir.replay(written(weir.folder, b"a\nb\n"), "--url", server.url)
-        empty = weir.replay(written(weir.folder, b""), "--url", server.url)
+        none = replay.run(written(replay.folder, b"a\nb\n"), "--url", server.url)
+        empty = replay.run(written(replay.folder, b""), "--url", server.url)
     assert none.returncode == 65
     assert "holds no line of an access log" in none.stderr
     assert empty.returncode == 0
     assert server.requests == []
 
 
-def test_what_cannot_be_read_is_said(weir: Weir) -> None:
-    missing = weir.replay("nowhere.log", "--url", "http://127.0.0.1:1")
-    folder = weir.replay(str(weir.folder), "--url", "http://127.0.0.1:1")
+def test_what_cannot_be_read_is_said(replay: Replay) -> None:
+    missing = replay.run("nowhere.log", "--url", "http://127.0.0.1:1")
+    folder = replay.run(str(replay.folder), "--url", "http://127.0.0.1:1")
     assert missing.returncode == 66
     assert "nowhere.log cannot be read: No such file or directory" in missing.stderr
     assert folder.returncode == 66
     assert "Traceback" not in missing.stderr + folder.stderr
 
 
-def test_a_broken_gzip_sends_the_lines_before_the_break(weir: Weir) -> None:
+def test_a_broken_gzip_sends_the_lines_before_the_break(replay: Replay) -> None:
     packed = gzip.compress(log_lines(5000))
     with edge() as server:
-        done = weir.replay(written(weir.folder, packed[: len(packed) // 2]), "--url", server.url)
+        done = replay.run(written(replay.folder, packed[: len(packed) // 2]), "--url", server.url)
     sent = len(server.accepted)
     assert done.returncode == 65
     assert 0 < sent < 5000
@@ -237,30 +237,30 @@ def test_a_broken_gzip_sends_the_lines_before_the_break(weir: Weir) -> None:
     assert set(server.paths()) == {f"/page/{n}" for n in range(sent)}
 
 
-def test_an_address_that_is_not_weir_is_said_at_once(weir: Weir) -> None:
-    file = written(weir.folder, log_lines(1))
+def test_an_address_that_is_not_weir_is_said_at_once(replay: Replay) -> None:
+    file = written(replay.folder, log_lines(1))
     with edge() as server:
-        elsewhere = weir.replay(file, "--url", f"{server.url}/other")
+        elsewhere = replay.run(file, "--url", f"{server.url}/other")
     with edge(lambda _number, _events: Answer(202, {"hello": "world"})) as server:
-        stranger = weir.replay(file, "--url", server.url)
-    nonsense = weir.replay(file, "--url", "ftp://127.0.0.1")
+        stranger = replay.run(file, "--url", server.url)
+    nonsense = replay.run(file, "--url", "ftp://127.0.0.1")
     assert elsewhere.returncode == 69
     assert "answered 404 (Not Found: no such page)" in elsewhere.stderr
     assert stranger.returncode == 69
     assert nonsense.returncode == 2
 
 
-def test_weir_is_where_the_environment_says(weir: Weir) -> None:
-    file = written(weir.folder, log_lines(1))
+def test_weir_is_where_the_environment_says(replay: Replay) -> None:
+    file = written(replay.folder, log_lines(1))
     with edge() as server:
-        weir.environment["WEIR_API_PORT"] = server.url.rsplit(":", 1)[1]
-        assert weir.replay(file).returncode == 0
-        weir.environment |= {"WEIR_API_PORT": "1", "WEIR_URL": server.url}
-        assert weir.replay(file).returncode == 0
+        replay.environment["WEIR_API_PORT"] = server.url.rsplit(":", 1)[1]
+        assert replay.run(file).returncode == 0
+        replay.environment |= {"WEIR_API_PORT": "1", "WEIR_URL": server.url}
+        assert replay.run(file).returncode == 0
     assert len(server.accepted) == 2
 
 
-def test_no_more_requests_are_under_way_than_asked_for(weir: Weir) -> None:
+def test_no_more_requests_are_under_way_than_asked_for(replay: Replay) -> None:
     lock = threading.Lock()
     under_way = 0
     most = 0
@@ -277,8 +277,8 @@ def test_no_more_requests_are_under_way_than_asked_for(weir: Weir) -> None:
             under_way -= 1
 
     with edge(slow) as server:
-        done = weir.replay(
-            written(weir.folder, log_lines(9000)), "--url", server.url, "--concurrency", "3"
+        done = replay.run(
+            written(replay.folder, log_lines(9000)), "--url", server.url, "--concurrency", "3"
         )
     assert done.returncode == 0, done.stderr
     assert most == 3
@@ -287,7 +287,7 @@ def test_no_more_requests_are_under_way_than_asked_for(weir: Weir) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_what_was_confirmed(
-    weir: Weir, number: signal.Signals, code: int
+    replay: Replay, number: signal.Signals, code: int
 ) -> None:
     never = threading.Event()
 
@@ -296,8 +296,8 @@ def test_a_signal_ends_it_with_what_was_confirmed(
             never.wait(DEADLINE_SECONDS)
 
     with edge(first_only) as server:
-        process = weir.start(
-            written(weir.folder, log_lines(9000)), "--url", server.url, "--concurrency", "1"
+        process = replay.start(
+            written(replay.folder, log_lines(9000)), "--url", server.url, "--concurrency", "1"
         )
         try:
             eventually(lambda: len(server.requests) == 2)
@@ -312,9 +312,9 @@ def test_a_signal_ends_it_with_what_was_confirmed(
     assert b"Traceback" not in err
 
 
-def test_a_signal_ends_it_while_standard_input_says_nothing(weir: Weir) -> None:
+def test_a_signal_ends_it_while_standard_input_says_nothing(replay: Replay) -> None:
     with edge() as server:
-        process = weir.start("-", "--url", server.url, stdin=subprocess.PIPE)
+        process = replay.start("-", "--url", server.url, stdin=subprocess.PIPE)
         try:
             assert process.stdin is not None
             process.stdin.write(log_lines(1001))
@@ -327,15 +327,15 @@ def test_a_signal_ends_it_while_standard_input_says_nothing(weir: Weir) -> None:
             process.communicate()
 
 
-def test_a_terminal_gets_a_bar_and_anything_else_gets_no_escape_codes(weir: Weir) -> None:
-    file = written(weir.folder, log_lines(10))
+def test_a_terminal_gets_a_bar_and_anything_else_gets_no_escape_codes(replay: Replay) -> None:
+    file = written(replay.folder, log_lines(10))
     with edge() as server:
-        plain = weir.replay(file, "--url", server.url)
+        plain = replay.run(file, "--url", server.url)
         terminal, inside = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, file, "--url", server.url],
-            cwd=weir.folder,
-            env=weir.environment | {"TERM": "xterm-256color"},
+            cwd=replay.folder,
+            env=replay.environment | {"TERM": "xterm-256color"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=inside,
@@ -367,18 +367,18 @@ def _everything(terminal: int) -> bytes:
         seen += piece
 
 
-def test_no_address_leaves_the_machine_and_the_key_is_private(weir: Weir) -> None:
+def test_no_address_leaves_the_machine_and_the_key_is_private(replay: Replay) -> None:
     with edge() as server:
-        assert weir.replay(written(weir.folder, log_lines(5)), "--url", server.url).returncode == 0
+        assert replay.run(written(replay.folder, log_lines(5)), "--url", server.url).returncode == 0
     assert "192.0.2." not in repr(server.requests)
-    key = weir.folder / "data" / "visitor-key"
+    key = replay.folder / "data" / "visitor-key"
     assert key.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_visitor_key_that_is_none_is_said(weir: Weir) -> None:
-    file = written(weir.folder, log_lines(1))
-    key = written(weir.folder, b"secret words\n", "key")
-    done = weir.replay(file, "--url", "http://127.0.0.1:1", "--visitor-key-file", key)
+def test_a_visitor_key_that_is_none_is_said(replay: Replay) -> None:
+    file = written(replay.folder, log_lines(1))
+    key = written(replay.folder, b"secret words\n", "key")
+    done = replay.run(file, "--url", "http://127.0.0.1:1", "--visitor-key-file", key)
     assert done.returncode == 78
     assert "is not a visitor key" in done.stderr
     assert "secret words" not in done.stderr
