@@ -1,0 +1,111 @@
+# Every recipe installs what it needs first, into this checkout: .venv and .cache.
+# Works with GNU make 3.81 and newer.
+
+.DEFAULT_GOAL := help
+.PHONY: help up test test-fast test-docker lint types check format bench lock clean
+
+# Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
+PYTHON ?=
+CANDIDATES = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
+# Arguments for pytest: `make test ARGS="-k summary"`.
+ARGS ?=
+# `make lock UPGRADE=--upgrade` also takes newer versions.
+UPGRADE ?=
+
+# A cache that you share between checkouts may be named by UV_CACHE_DIR.
+UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export UV_CACHE_DIR
+# The Python of this machine is used, never one from somewhere else.
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Environments hold absolute paths: a checkout that was moved or copied makes its own anew.
+PLACE := $(shell pwd | cksum | cut -d' ' -f1)
+UV_ENVIRONMENT := .cache/bootstrap
+UV := $(UV_ENVIRONMENT)/bin/uv
+BOOTSTRAPPED := $(UV_ENVIRONMENT)/.made-$(PLACE)
+LOCAL := .venv/.local-$(PLACE)
+DEVELOPMENT := .venv/.development-$(PLACE)
+RUN := .venv/bin/python -m
+
+help: ## list the recipes
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+up: $(LOCAL) ## start all of Weir on this machine; Ctrl-C stops it
+	@exec .venv/bin/weir up
+
+test: $(DEVELOPMENT) ## run all tests on real Kafka and ClickHouse
+	@$(RUN) pytest -m "not docker" $(ARGS)
+
+test-fast: $(DEVELOPMENT) ## run the tests that need no server
+	@$(RUN) pytest -m "not services and not docker" $(ARGS)
+
+test-docker: $(DEVELOPMENT) ## run the end-to-end tests on the official images; needs Docker
+	@$(RUN) pytest -m docker $(ARGS)
+
+lint: $(DEVELOPMENT) ## check style, formatting and who imports whom
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/lint-imports
+
+types: $(DEVELOPMENT) ## check types
+	@$(RUN) mypy
+
+check: lint types test ## lint, types and all tests
+
+format: $(DEVELOPMENT) ## format the code, and repair what can be
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+bench: $(DEVELOPMENT) ## measure what the README says about speed
+	@$(RUN) bench $(ARGS)
+
+COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate $(UPGRADE)
+
+lock: $(LOCAL) ## write the lock files anew, for packages and for Kafka's jars
+	@echo "Locking packages ..."
+	@sed -n 's/^ *"\(uv==[0-9.]*\)",.*/\1/p' pyproject.toml | $(COMPILE) - -o requirements/bootstrap.txt
+	@$(COMPILE) pyproject.toml --extra local --extra development -o requirements/development.txt
+	@$(COMPILE) pyproject.toml --extra local -c requirements/development.txt -o requirements/local.txt
+	@echo "Locking Kafka's jars ..."
+	@$(RUN) deploy.local.kafka.lock
+
+clean: ## remove what was installed and cached; .weir with its data stays
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# In a terminal uv shows its progress, elsewhere only what fails.
+SYNC = quiet=-q; if [ -t 2 ]; then quiet=; fi; \
+  $(UV) pip sync $$quiet --python .venv/bin/python --require-hashes $(1) && \
+  $(UV) pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
+
+# An environment with the development packages keeps them, whatever asks for it.
+$(LOCAL): requirements/local.txt requirements/development.txt pyproject.toml $(BOOTSTRAPPED)
+	@if [ -e $(DEVELOPMENT) ]; then $(MAKE) --no-print-directory $(DEVELOPMENT); else \
+	  echo "Installing what Weir needs into .venv (once, some 300 MB) ..."; \
+	  $(call SYNC,requirements/local.txt); fi
+	@touch $@
+
+$(DEVELOPMENT): requirements/development.txt pyproject.toml $(BOOTSTRAPPED)
+	@echo "Installing what Weir and its tests need into .venv (once) ..."
+	@$(call SYNC,requirements/development.txt)
+	@touch $@ $(LOCAL)
+
+$(BOOTSTRAPPED): requirements/bootstrap.txt
+	@set -e; found=; bare=; \
+	for candidate in $(CANDIDATES); do \
+	  "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  if "$$candidate" -c 'import venv, ensurepip' 2>/dev/null; then found=$$candidate; break; fi; \
+	  bare=$$candidate; \
+	done; \
+	if [ -z "$$found$$bare" ]; then \
+	  echo "Weir needs Python 3.11 or newer, and found none as: $(CANDIDATES)." >&2; \
+	  echo "Install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+	elif [ -z "$$found" ]; then \
+	  echo "$$bare has no venv module. Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Using $$("$$found" --version), preparing .venv ..."; \
+	rm -rf .venv $(UV_ENVIRONMENT); \
+	"$$found" -m venv $(UV_ENVIRONMENT); \
+	$(UV_ENVIRONMENT)/bin/python -m pip install -q --no-cache-dir --require-hashes -r requirements/bootstrap.txt; \
+	$(UV) venv -q --python "$$found" .venv; \
+	touch $@
