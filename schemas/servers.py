@@ -36,7 +36,7 @@ class KafkaSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _local_broker(cls, values: dict[str, object]) -> dict[str, object]:
-        if not values.get("KAFKA_BOOTSTRAP_SERVERS"):
+        if not (values.get("KAFKA_BOOTSTRAP_SERVERS") or values.get("bootstrap_servers")):
             values["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{values.get('WEIR_KAFKA_PORT', 9092)}"
         return values
 
@@ -66,7 +66,7 @@ class ClickHouseSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _local_server(cls, values: dict[str, object]) -> dict[str, object]:
-        if not values.get("CLICKHOUSE_URL"):
+        if not (values.get("CLICKHOUSE_URL") or values.get("url")):
             port = values.get("WEIR_CLICKHOUSE_PORT", 8123)
             values["CLICKHOUSE_URL"] = f"http://127.0.0.1:{port}"
         return values

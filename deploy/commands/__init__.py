@@ -13,10 +13,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Runs the command line."""
-    from deploy.commands import api, migrate, sink, topics
+    from deploy.commands import api, migrate, replay, sink, topics
 
     app.command()(api.api)
     app.command()(sink.sink)
     app.command()(migrate.migrate)
     app.command()(topics.topics)
+    app.command()(replay.replay)
     app()

@@ -1,0 +1,68 @@
+"""The whole path: events in over HTTP, exact summaries out."""
+
+import asyncio
+import gzip
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.weir import Weir
+
+pytestmark = pytest.mark.services
+
+
+def counted_by_awk(log: Path) -> dict[str, int]:
+    """Path → count, as awk and uniq see the log."""
+    counted = subprocess.run(
+        ["sh", "-c", """awk '{split($7,a,"?"); print a[1]}' | sort | uniq -c"""],
+        input=gzip.decompress(log.read_bytes()),
+        capture_output=True,
+        check=True,
+        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+    )
+    lines = counted.stdout.decode().splitlines()
+    return {path: int(count) for count, path in (line.split(maxsplit=1) for line in lines)}
+
+
+async def replay(weir: Weir, log: Path) -> None:
+    command = [sys.executable, "-m", "deploy.commands", "replay", str(log), "--url", weir.url]
+    process = weir.process(command[1:])
+    assert await process.wait() == 0, process.last_lines()
+
+
+async def test_a_replayed_access_log_is_counted_as_awk_counts_it_however_often(
+    weir: Weir, access_log: Path
+) -> None:
+    expected = counted_by_awk(access_log)
+    sink = weir.start_sink()
+    await weir.start_api()
+    await replay(weir, access_log)
+
+    async def all_counted() -> bool:
+        return sum((await weir.summary()).values()) >= sum(expected.values())
+
+    await weir.eventually(all_counted, process=sink)
+    assert await weir.summary() == expected
+    assert await weir.summary(event_type="page_view") == expected
+
+    await replay(weir, access_log)
+    marker = {"event_type": "page_view", "path": "/marker"}
+    for _ in range(20):
+        await weir.post("/analytics/events", marker)
+
+    async def marked() -> bool:
+        return (await weir.summary()).get("/marker") == 20
+
+    await weir.eventually(marked, process=sink)
+    await asyncio.to_thread(_settled, weir)
+    assert Counter(await weir.summary()) == Counter(expected) + Counter({"/marker": 20})
+
+
+def _settled(weir: Weir) -> None:
+    """Raw events and rollup agree, and no offset stands twice."""
+    [(rows, offsets)] = weir.query("SELECT count(), uniqExact(topic, partition, offset) FROM events")
+    [(counted,)] = weir.query("SELECT sum(count) FROM event_counts_hourly")
+    assert rows == offsets == counted
