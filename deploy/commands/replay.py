@@ -75,13 +75,13 @@ def replay(
 ) -> None:
     """Send an access log to Weir as page views.
 
-    Takes Apache's common and combined format and nginx's combined one. Every line has an event_id
-    of its own that is the same each time, so running the command again, over the same or
-    overlapping logs, changes no number. No address is stored: visitors of a day are told apart by
-    a keyed hash of address and agent. Lines that are not log lines are counted and the first few
-    shown.
+    Takes Apache's common and combined format, and nginx's combined one. Every
+    line has an event_id of its own that is the same each time: running the
+    command again, over the same or overlapping logs, changes no number. No
+    address is stored: visitors of a day are told apart by a keyed hash of
+    address and agent. Lines that are not log lines are counted, and the first
+    few shown.
 
-    \b
     Ends with
       0    every page view of the log is accepted
       1    Weir rejected some; the first few are shown
@@ -91,7 +91,7 @@ def replay(
       75   Weir did not confirm in time: run it again, nothing counts twice
       78   the visitor key cannot be used
       130  stopped by Ctrl-C: run it again, nothing counts twice
-    """  # noqa: D301 - a real backspace keeps the lines of the list apart
+    """
     from deploy.access_log.batches import Batches
     from deploy.access_log.delivery import Patience
     from deploy.access_log.event_ids import EventIds
