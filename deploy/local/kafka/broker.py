@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.local.kafka.jars import Progress, fetch, paths
+from deploy.local.kafka.jars import Progress, fetch
 from deploy.local.ports import LOOPBACK, free_port
 
 _NODE_ID = 1
@@ -50,13 +50,15 @@ class LocalKafka:
         Raises JarError on jars that cannot be had or are not the locked ones, and
         KafkaFailedError when the folder cannot be formatted.
         """
-        fetch(progress)
+        jars = fetch(progress)
         log_dir = self.data_dir / "log"
         log_dir.mkdir(parents=True, exist_ok=True)
         # A killed broker leaves the native libraries that it unpacked.
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir()
         self._properties_file.write_text(self._render())
+        # In a file, since 46 jars would fill the screen wherever processes are listed.
+        self._class_path_file.write_text(f'-cp "{_escaped(":".join(map(str, jars)))}"\n')
         # Written last by the format step: there only when all the rest is.
         if not (log_dir / "meta.properties").exists():
             progress("formatting its data folder")
@@ -85,6 +87,10 @@ class LocalKafka:
     @property
     def _properties_file(self) -> Path:
         return self.data_dir / "server.properties"
+
+    @property
+    def _class_path_file(self) -> Path:
+        return self.data_dir / "class-path"
 
     @property
     def _temporary(self) -> Path:
@@ -169,8 +175,7 @@ class LocalKafka:
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS'Z'",
             "-Dorg.slf4j.simpleLogger.showThreadName=false",
             *levels,
-            "-cp",
-            ":".join(str(path) for path in paths()),
+            f"@{self._class_path_file}",
         ]
 
     def _render(self) -> str:
@@ -219,6 +224,10 @@ class LocalKafka:
             "num.io.threads": "4",
         } | self.properties
         return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _require(alive: Callable[[], bool]) -> None:

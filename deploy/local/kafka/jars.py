@@ -63,11 +63,6 @@ def jar_folder(lock: Path = LOCK, cache: Path = CACHE) -> Path:
     return cache / "kafka" / f"jars-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
 
 
-def paths(lock: Path = LOCK, cache: Path = CACHE) -> list[Path]:
-    """Return where the locked jars are once fetched, in the order of the lock."""
-    return [jar_folder(lock, cache) / jar.name for jar in read_lock(lock)]
-
-
 def verify(folder: Path, jars: list[LockedJar]) -> list[LockedJar]:
     """Return the jars that `folder` does not have yet.
 
@@ -111,7 +106,7 @@ def fetch(progress: Progress, lock: Path = LOCK, cache: Path = CACHE) -> list[Pa
                 downloaded = _download(context, jar)
                 megabytes += downloaded.stat().st_size / 1e6
                 downloaded.replace(folder / jar.name)
-    return paths(lock, cache)
+    return [folder / jar.name for jar in jars]
 
 
 def write_lock(progress: Progress, lock: Path = LOCK, cache: Path = CACHE) -> int:

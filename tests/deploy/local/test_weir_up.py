@@ -1,0 +1,101 @@
+"""`weir up` with its real parts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from deploy.local.ports import free_port
+
+pytestmark = pytest.mark.services
+
+_UP = "import typer; from deploy.commands.up import up; typer.run(up)"
+
+
+class Weir:
+    """A `weir up` on a folder, on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ports = [free_port() for _ in range(3)]
+        names = ("WEIR_API_PORT", "WEIR_KAFKA_PORT", "WEIR_CLICKHOUSE_PORT")
+        settings = dict(zip(names, map(str, self.ports), strict=True))
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _UP],
+                cwd=folder,
+                env={**os.environ, **settings, "KAFKA_BOOTSTRAP_SERVERS": "", "CLICKHOUSE_URL": ""},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self) -> str:
+        return self._output.read_text()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    def until_ready(self) -> list[psutil.Process]:
+        """Wait for the line that says so, and return the processes of all parts."""
+        end = time.monotonic() + 120
+        while "Weir is ready" not in self.text:
+            assert self.process.poll() is None, self.text
+            assert time.monotonic() < end, self.text
+            time.sleep(0.05)
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Weir]]:
+    started: list[Weir] = []
+
+    def start_weir() -> Weir:
+        started.append(Weir(tmp_path))
+        return started[-1]
+
+    yield start_weir
+    for weir in started:
+        weir.process.kill()
+        weir.process.wait()
+
+
+def _none_is_left(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    return not alive
+
+
+def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
+    start: Callable[[], Weir], tmp_path: Path
+) -> None:
+    weir = start()
+    parts = weir.until_ready()
+    assert len(parts) == 4
+    with urlopen(f"{weir.url}/readyz") as answer:  # noqa: S310, our own address
+        assert answer.status == 200
+    assert weir.text.count("Weir is ready at") == 1
+    assert f"Weir is ready at {weir.url}\n" in weir.text
+    weir.process.send_signal(signal.SIGTERM)
+    assert weir.process.wait(20) == 0
+    assert "Stopping API, Sink, ClickHouse, Kafka" in weir.text
+    assert "was killed" not in weir.text
+    assert _none_is_left(parts)
+
+    # On other ports, as the settings may be others the next time.
+    weir = start()
+    parts = weir.until_ready()
+    [clickhouse] = [part for part in parts if "deploy.local.clickhouse" in part.cmdline()]
+    clickhouse.kill()
+    assert weir.process.wait(20) == 1
+    assert "Weir stops: ClickHouse was ended by SIGKILL." in weir.text
+    assert str(tmp_path / ".weir" / "logs" / "clickhouse.log") in weir.text
+    assert _none_is_left(parts)
