@@ -81,7 +81,7 @@ SYNC = quiet=-q; if [ -t 2 ]; then quiet=; fi; \
 # An environment with the development packages keeps them, whatever asks for it.
 $(LOCAL): requirements/local.txt requirements/development.txt pyproject.toml $(BOOTSTRAPPED)
 	@if [ -e $(DEVELOPMENT) ]; then $(MAKE) --no-print-directory $(DEVELOPMENT); else \
-	  echo "Installing what Weir needs into .venv (once, some 300 MB) ..."; \
+	  echo "Installing what Weir needs into .venv (once) ..."; \
 	  $(call SYNC,requirements/local.txt); fi
 	@touch $@
 

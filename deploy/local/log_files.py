@@ -23,7 +23,8 @@ class RotatedLog:
             if self._size and self._size + len(data) > self._max_bytes:
                 self._rotate()
             self._size += self._file.write(data)
-        except OSError:
+        # ValueError: the disk did not even let the file be opened again after a rotation.
+        except (OSError, ValueError):
             self.lost_bytes += len(data)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Reads WEIR_KAFKA_PORT and WEIR_DATA_DIR; says what it does to NOTIFY_SOCKET.
 """
 
 import os
+import signal
 import sys
 
 from deploy.local.kafka import JarError, LocalKafka
@@ -14,6 +15,8 @@ from streams.readiness import notify
 
 
 def main() -> None:
+    # Ctrl-C in a download leaves nothing half done. Java takes signals over once it runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     settings = read_settings_or_exit(LocalSettings)
     kafka = LocalKafka(settings.folder / "kafka", settings.kafka_port)
     try:

@@ -1,5 +1,7 @@
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,77 @@ def test_the_committed_lock_names_kafka_and_no_jar_twice() -> None:
     names = [jar.name for jar in read_lock()]
     assert "kafka_2.13-4.3.1.jar" in names
     assert len(names) == len(set(names))
+
+
+class _Mirror(ThreadingHTTPServer):
+    """A Maven mirror on loopback that answers 503 to as many requests as it is told."""
+
+    def __init__(self, files: dict[str, bytes], failures: int) -> None:
+        super().__init__(("127.0.0.1", 0), _MirrorHandler)
+        self.files = files
+        self.failures = failures
+
+
+class _MirrorHandler(BaseHTTPRequestHandler):
+    server: _Mirror
+
+    def do_GET(self) -> None:
+        data = self.server.files.get(self.path)
+        if self.server.failures:
+            self.server.failures -= 1
+            self.send_error(503)
+        elif data is None:
+            self.send_error(404)
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002, its own name
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Mirror]:
+    """The mirror that jgo's settings name; it has no files yet."""
+    with _Mirror({}, failures=0) as server:
+        settings = tmp_path / "jgo.conf"
+        settings.write_text(f"[repositories]\ncentral = http://127.0.0.1:{server.server_port}\n")
+        monkeypatch.setenv("JGO_CONFIG_FILE", str(settings))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.services
+def test_a_download_is_tried_again_when_the_mirror_fails(
+    jars: tuple[Path, Path], tmp_path: Path, mirror: _Mirror
+) -> None:
+    lock, folder = jars
+    (folder / "a-1.jar").unlink()
+    mirror.files["/org/one/a/1/a-1.jar"] = b"first"
+    mirror.failures = 1
+    said: list[str] = []
+    fetch(said.append, lock, tmp_path)
+    assert (folder / "a-1.jar").read_bytes() == b"first"
+    assert said == ["downloading jar 1 of 1, 0 MB"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.services
+def test_a_jar_that_was_changed_on_the_way_is_refused_and_not_kept(
+    jars: tuple[Path, Path], tmp_path: Path, mirror: _Mirror
+) -> None:
+    lock, folder = jars
+    (folder / "a-1.jar").unlink()
+    mirror.files["/org/one/a/1/a-1.jar"] = b"something else"
+    with pytest.raises(JarError, match=r"a-1\.jar was downloaded with SHA-256"):
+        fetch(lambda _: None, lock, tmp_path)
+    assert not (folder / "a-1.jar").exists()
 
 
 Start = Callable[[int], Awaitable[tuple[LocalKafka, ManagedProcess]]]
