@@ -10,8 +10,10 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 from clickhouse_connect import get_client
 
 from deploy.local.managed_process import ManagedProcess
@@ -190,3 +192,30 @@ async def throwaway_weir(services: Services, folder: Path) -> AsyncIterator[Weir
         yield weir
     finally:
         await weir.close()
+
+
+async def all_taken(weir: Weir) -> bool:
+    """Whether the sink's group has committed all that lies on its topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    consumer = AIOKafkaConsumer(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    await admin.start()
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition(weir.topic(topic.name), number)
+            for topic in TOPICS
+            for number in range(topic.partitions)
+        ]
+        ends = await consumer.end_offsets(partitions)
+        committed = await admin.list_consumer_group_offsets(
+            weir.environment["WEIR_SINK_GROUP"], partitions=partitions
+        )
+        return all(
+            max(0, committed[each].offset if each in committed else 0) == ends[each]
+            for each in partitions
+        )
+    except KafkaError:
+        return False
+    finally:
+        await consumer.stop()
+        await admin.close()

@@ -5,7 +5,7 @@ from schemas.settings import read_settings_or_exit
 
 def sink() -> None:
     """Run the ClickHouse sink (settings from the environment)."""
-    import uvloop
+    import asyncio
 
     from deploy.logs import configure_logs
     from streams.sink.process import run
@@ -13,4 +13,6 @@ def sink() -> None:
 
     settings = read_settings_or_exit(SinkSettings)
     configure_logs()
-    raise SystemExit(uvloop.run(run(settings)))
+    # Not uvloop: on a connection that Kafka's end has closed it raises RuntimeError, which
+    # aiokafka's clients do not expect (seen when the broker was killed).
+    raise SystemExit(asyncio.run(run(settings)))

@@ -15,10 +15,10 @@ from streams.failures import Overloaded, Retryable
 # Too many parts, memory, too many queries, timeouts: it works, but not so fast.
 _OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 252, 439})
 
-INSERT_SETTINGS: Final = {
+INSERT_SETTINGS: Final[dict[str, object]] = {
     # Tables that views fill remember the batch too, each in its own window.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
-    "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
     "async_insert": 0,
     # Late events of many years in one batch are no error.
     "max_partitions_per_insert_block": 0,

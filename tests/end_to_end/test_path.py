@@ -63,6 +63,8 @@ async def test_a_replayed_access_log_is_counted_as_awk_counts_it_however_often(
 
 def _settled(weir: Weir) -> None:
     """Raw events and rollup agree, and no offset stands twice."""
-    [(rows, offsets)] = weir.query("SELECT count(), uniqExact(topic, partition, offset) FROM events")
+    [(rows, offsets)] = weir.query(
+        "SELECT count(), uniqExact(topic, partition, offset) FROM events"
+    )
     [(counted,)] = weir.query("SELECT sum(count) FROM event_counts_hourly")
     assert rows == offsets == counted

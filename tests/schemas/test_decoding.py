@@ -38,7 +38,7 @@ odd_names = st.none() | st.text(max_size=300) | st.integers() | st.lists(st.text
 times = st.datetimes(
     min_value=datetime(1960, 1, 1),
     max_value=datetime(2040, 1, 1),
-    timezones=st.sampled_from([UTC]) | st.none(),
+    timezones=st.timezones(),
 ).map(lambda moment: moment.isoformat()) | st.datetimes(
     min_value=datetime(1969, 12, 30), max_value=datetime(2026, 11, 30)
 ).map(lambda moment: moment.isoformat(timespec="milliseconds") + "Z")

@@ -72,6 +72,7 @@ def _serve(settings: EmbeddedClickHouseSettings, listener: socket.socket) -> Non
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE,
     )
+    listener.listen(1024)
     _log.info(
         "ready",
         url=f"http://127.0.0.1:{settings.port}",

@@ -30,6 +30,8 @@ from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 # Between two attempts to cancel a query whose client left.
 _KILL_PAUSE: Final = 0.2
+# From the last byte of a broken-off answer to the end of its connection.
+_LINGER: Final = 0.2
 
 _T = TypeVar("_T")
 _log: Final = structlog.get_logger()
@@ -135,6 +137,8 @@ class QueryEndpoint:
             # Without `end`: the server closes the connection in mid-answer, which clients that
             # know nothing of exception tags see too.
             await reply.more(run.encode_last(reply.exception_block(error, self._engine.version)))
+            # Some clients drop what they have not read yet when the connection ends.
+            await asyncio.wait({left}, timeout=_LINGER)
         finally:
             await self._in_worker(run.close)
 

@@ -75,6 +75,8 @@ def parse_statement(text: bytes) -> Statement:
         elif word in _NOT_BLOCKWISE:
             blockwise = False
         previous = word
+    if tokens.only_comments:
+        return Statement(Kind.OTHER, b"", None, b"")
     selects = first in _SELECTS
     return Statement(
         Kind.SELECT if selects else Kind.OTHER,
@@ -120,12 +122,14 @@ class _Words:
         self.start = 0
         self.end = 0
         self.text = b""
+        self.only_comments = True
         self._depth = 0
 
     def next_word(self, *, at_any_depth: bool = False) -> bytes | None:
         """The next word in upper case, None at the end; by default outside of brackets."""
         while match := _TOKEN.match(self._source, self.end):
             self.start, self.end = match.span()
+            self.only_comments &= match.lastgroup == "space"
             if match.lastgroup == "other":
                 character = self._source[self.start]
                 if character in _OPENING:
