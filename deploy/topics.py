@@ -19,15 +19,33 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
     await admin.start()
     try:
         existing = set(await admin.list_topics())
-        differences = []
+        for topic in TOPICS:
+            name = settings.topic(topic.name)
+            if name not in existing:
+                await _create(admin, name, topic, settings.replication_factor)
+                say(f"created topic {name} with {topic.partitions} partitions")
+    finally:
+        await admin.close()
+    return await topic_problems(settings)
+
+
+async def topic_problems(settings: KafkaSettings) -> list[str]:
+    """A sentence for each topic of the registry that is missing or differs.
+
+    Raises aiokafka's KafkaError when the cluster cannot be reached.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        problems = []
         for topic in TOPICS:
             name = settings.topic(topic.name)
             if name in existing:
-                differences += await _differences(admin, name, topic)
+                problems += await _differences(admin, name, topic)
             else:
-                await _create(admin, name, topic, settings.replication_factor)
-                say(f"created topic {name} with {topic.partitions} partitions")
-        return differences
+                problems.append(f"topic {name} is missing; run `weir topics`")
+        return problems
     finally:
         await admin.close()
 

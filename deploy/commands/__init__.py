@@ -1,6 +1,10 @@
 """The `weir` command line: one module a command."""
 
+import logging
+from pathlib import Path
+
 import typer
+from dotenv import load_dotenv
 
 app = typer.Typer(
     name="weir",
@@ -12,12 +16,21 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Runs the command line."""
-    from deploy.commands import api, migrate, replay, sink, topics
+    """Runs the command line; a file `.env` in the current directory adds to the environment."""
+    from deploy.commands import api, check, migrate, replay, sink, topics, up
 
-    app.command()(api.api)
-    app.command()(sink.sink)
-    app.command()(migrate.migrate)
-    app.command()(topics.topics)
-    app.command()(replay.replay)
+    load_dotenv(Path(".env"))
+    # What their clients log, commands say in a sentence of their own.
+    for library in ("aiokafka", "clickhouse_connect", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    for command in (
+        up.up,
+        api.api,
+        sink.sink,
+        migrate.migrate,
+        topics.topics,
+        replay.replay,
+        check.check,
+    ):
+        app.command()(command)
     app()

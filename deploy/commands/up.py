@@ -1,9 +1,7 @@
 """`weir up`: all of Weir on this machine, in the foreground."""
 
 import asyncio
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -35,15 +33,11 @@ def up() -> None:
 
 
 def _up() -> int:
-    from dotenv import dotenv_values
-
     from deploy.local.data_dir import DataDirError, owned
     from deploy.local.ports import is_free
     from deploy.local.settings import LocalSettings
     from schemas.settings import read_settings_or_exit
 
-    for name, value in dotenv_values(Path(".env")).items():
-        os.environ.setdefault(name, value or "")
     settings = read_settings_or_exit(LocalSettings)
     try:
         with owned(settings.folder, settings.api_url):

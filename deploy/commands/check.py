@@ -1,0 +1,85 @@
+"""`weir check`: whether settings, Kafka, ClickHouse and tables fit, without starting anything."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import typer
+
+from schemas.settings import EX_CONFIG, InvalidSettings, read_settings
+
+if TYPE_CHECKING:
+    from schemas.servers import ClickHouseSettings, KafkaSettings
+
+
+def check() -> None:
+    r"""Check settings, Kafka with its topics, and ClickHouse with its tables; starts nothing.
+
+    \b
+    Ends with
+      0    all is well
+      1    a server cannot be reached, or lacks topics or tables
+      78   settings cannot be used
+    """
+    from api.settings import ApiSettings
+    from streams.sink.settings import SinkSettings
+
+    class AllSettings(ApiSettings, SinkSettings):
+        """Of every process at once, so that all problems are said at once."""
+
+    try:
+        settings = read_settings(AllSettings)
+    except InvalidSettings as error:
+        typer.echo(f"These settings cannot be used:\n{error}", err=True)
+        raise typer.Exit(EX_CONFIG) from None
+    problems = [asyncio.run(_kafka_problem(settings)), _clickhouse_problem(settings)]
+    for problem in filter(None, problems):
+        typer.echo(problem, err=True)
+    if any(problems):
+        raise typer.Exit(1)
+    typer.echo("settings, Kafka, topics, ClickHouse and tables are well")
+
+
+async def _kafka_problem(settings: "KafkaSettings") -> str | None:
+    from aiokafka.errors import KafkaError
+
+    from deploy.topics import topic_problems
+
+    try:
+        problems = await topic_problems(settings)
+    except KafkaError as error:
+        return (
+            f"Kafka at {settings.bootstrap_servers} cannot be reached ({type(error).__name__}); "
+            "check KAFKA_BOOTSTRAP_SERVERS or WEIR_KAFKA_PORT"
+        )
+    return "\n".join(problems) or None
+
+
+def _clickhouse_problem(settings: "ClickHouseSettings") -> str | None:
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+    from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
+
+    try:
+        with clickhouse_connect.get_client(
+            **settings.client_arguments(), database=settings.database, connect_timeout=3
+        ) as client:
+            rows = client.query(APPLIED_MIGRATIONS).result_rows
+    except DatabaseError as error:
+        if error.code is None:
+            return _unreachable(settings)
+        return (
+            f"ClickHouse at {settings.address} has no tables of Weir in database "
+            f"{settings.database} (code {error.code}); run `weir migrate`"
+        )
+    except ClickHouseError:
+        return _unreachable(settings)
+    applied = {int(version): str(sha256) for version, sha256 in rows}
+    return schema_problem(applied, load_migrations())
+
+
+def _unreachable(settings: "ClickHouseSettings") -> str:
+    return (
+        f"ClickHouse at {settings.address} cannot be reached; "
+        "check CLICKHOUSE_URL or WEIR_CLICKHOUSE_PORT"
+    )
