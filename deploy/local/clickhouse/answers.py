@@ -49,7 +49,9 @@ class Answer:
         connection.configure({self._mark: self._query_id, **question.settings})
         self._check()
         if question.statement.kind is Kind.INSERT_DATA:
-            self.progress = connection.insert(question.sql, question.format, question.data)
+            self.progress = connection.insert(
+                question.sql, question.settings_clause, question.format, question.data
+            )
             return self._end(b"")
         if connection.count_statements(question.sql) > 1:
             raise refusal(62, "SYNTAX_ERROR", "Multi-statements are not allowed: send them singly.")
@@ -115,4 +117,4 @@ def _create(connection: Connection, table: ExternalTable) -> None:
     name = table.name.replace("\\", "\\\\").replace("`", "\\`")
     connection.query(f"CREATE TEMPORARY TABLE `{name}` ({table.structure})", "TabSeparated")
     if table.data:
-        connection.insert(f"INSERT INTO `{name}`", table.format, (table.data,))
+        connection.insert(f"INSERT INTO `{name}`", "", table.format, (table.data,))

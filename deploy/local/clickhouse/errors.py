@@ -4,6 +4,12 @@ import re
 from typing import Final
 
 _CODE: Final = re.compile(r"Code: (\d+)")
+# The engine repeats the head of an error that it passes on.
+_REPEATED: Final = re.compile(r"(?:Code: \d+\. DB::Exception: )+(?=Code: )")
+# Speaks of the file in which an insert's data comes to the engine; clients sent no file.
+_NOT_THE_CLIENTS: Final = re.compile(
+    r"\(in file/uri /(?:proc/self|dev)/fd/\d+\):? ?|: data for INSERT was parsed from file"
+)
 
 # As ClickHouse's own handler answers a code; every other code is a 500. 202 is a 500 there too,
 # which tells clients to give up, and a 503 here, which tells them to come again.
@@ -46,4 +52,5 @@ def from_engine(exception: BaseException) -> ClickHouseError:
     match = _CODE.search(text)
     if match is None:
         return refusal(1002, "UNKNOWN_EXCEPTION", text)
-    return ClickHouseError(int(match.group(1)), text[match.start() :])
+    message = _NOT_THE_CLIENTS.sub("", text[match.start() :])
+    return ClickHouseError(int(match.group(1)), _REPEATED.sub("", message))

@@ -80,6 +80,7 @@ class Question:
 
     statement: Statement
     sql: str
+    settings_clause: str
     format: str
     settings: Mapping[str, str]
     data: Iterable[bytes] = ()
@@ -152,8 +153,11 @@ def _question(
 ) -> Question:
     if statement.outfile:
         raise refusal(358, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed over HTTP.")
+    if statement.infile:
+        raise refusal(78, "UNKNOWN_TYPE_OF_QUERY", "FROM INFILE is not allowed over HTTP.")
     try:
         sql = statement.sql.decode("utf-8").strip()
+        settings_clause = statement.settings.decode("utf-8").strip()
     except UnicodeDecodeError as exception:
         raise refusal(62, "SYNTAX_ERROR", f"The statement is not UTF-8: {exception}.") from None
     if not sql:
@@ -166,6 +170,7 @@ def _question(
     return Question(
         statement,
         sql,
+        settings_clause,
         statement.format or default_format or fallback,
         _settings(target, {k: v for k, v in parameters.items() if k not in used}),
         filter(None, data) if statement.kind is Kind.INSERT_DATA else (),

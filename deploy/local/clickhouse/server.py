@@ -78,12 +78,17 @@ class QueryEndpoint:
             _log.debug("client left")
 
     async def _read_and_answer(self, target: Target, receive: Receive, reply: "_Reply") -> None:
-        body = await read_body(
-            receive,
-            folder=self._settings.folder,
-            stall=self._settings.body_timeout,
-            limit=self._settings.max_body,
-        )
+        try:
+            body = await read_body(
+                receive,
+                folder=self._settings.folder,
+                stall=self._settings.body_timeout,
+                limit=self._settings.max_body,
+            )
+        except ClickHouseError:
+            # What of the body comes later is not to be taken for the next request.
+            reply.headers["Connection"] = "close"
+            raise
         try:
             left = asyncio.create_task(_until_left(receive))
             try:

@@ -26,6 +26,8 @@ _TOKEN = re.compile(
 _SELECTS = frozenset((b"SELECT", b"WITH", b"FROM"))
 _RESULTS = _SELECTS | {b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"CHECK", b"KILL"}
 _NOT_BLOCKWISE = frozenset((b"TOTALS", b"EXTREMES", b"OUTPUT_FORMAT_JSON_ARRAY_OF_ROWS"))
+_SETTING = re.compile(rb"\s+\w+\s*=")
+_INFILE = re.compile(rb"\s+INFILE\b", re.IGNORECASE)
 _OPENING = frozenset(b"([{")
 _CLOSING = frozenset(b")]}")
 
@@ -43,11 +45,10 @@ class Statement:
     """One SQL text taken apart.
 
     `sql` is what the engine is given: all of the text, or for `Kind.INSERT_DATA` the part before
-    `FORMAT`. `format` is the format that the statement names, None if it names none. `data` is
-    what follows in the same text (inserts only). `outfile` says that it asks for a file on the
-    machine of the server. `has_result` says that it answers rows, be they none;
-    `blockwise` that its
-    result is nothing but rows, so that it can be written block by block.
+    `SETTINGS` and `FORMAT`; `settings` is then what stood between these two, and `data` what
+    follows in the same text. `format` is the one that the statement names, None if it names none.
+    `has_result`: it answers rows, be they none. `blockwise`: its result is nothing but rows, so
+    that it can be written block by block. `outfile`, `infile`: it asks for a file of the server.
     """
 
     kind: Kind
@@ -57,6 +58,8 @@ class Statement:
     outfile: bool = False
     has_result: bool = False
     blockwise: bool = True
+    settings: bytes = b""
+    infile: bool = False
 
 
 def parse_statement(text: bytes) -> Statement:
@@ -90,22 +93,41 @@ def parse_statement(text: bytes) -> Statement:
 
 
 def _parse_insert(text: bytes, tokens: "_Words") -> Statement:
-    previous, before = None, 0
+    previous, before, infile = None, 0, False
+    head_end: int | None = None
     while (word := tokens.next_word()) is not None:
+        if head_end is None and word == b"SETTINGS" and _SETTING.match(text, tokens.end):
+            head_end = tokens.start
         if previous == b"FORMAT":
-            data = text[tokens.end :]
-            # The real server takes exactly one line end (or blanks) off before the data.
             return Statement(
-                Kind.INSERT_DATA, text[:before], tokens.text.decode("ascii"), _skip_gap(data)
+                Kind.INSERT_DATA,
+                text[: before if head_end is None else head_end],
+                tokens.text.decode("ascii"),
+                _skip_gap(text[tokens.end :]),
+                settings=b"" if head_end is None else text[head_end:before],
+                infile=infile,
             )
         if word == b"VALUES":
             return Statement(
-                Kind.INSERT_DATA, text[: tokens.start], "Values", text[tokens.end :].lstrip()
+                Kind.INSERT_DATA,
+                text[: tokens.start if head_end is None else head_end],
+                "Values",
+                text[tokens.end :].lstrip(),
+                settings=b"" if head_end is None else text[head_end : tokens.start],
+                infile=infile,
             )
-        if word in _SELECTS:
+        if word in _SELECTS and not (word == b"FROM" and _INFILE.match(text, tokens.end)):
             return Statement(Kind.OTHER, text, None, b"")
+        infile |= previous == b"FROM" and word == b"INFILE"
         previous, before = word, tokens.start
-    return Statement(Kind.INSERT_DATA, text, None, b"")
+    return Statement(
+        Kind.INSERT_DATA,
+        text if head_end is None else text[:head_end],
+        None,
+        b"",
+        settings=b"" if head_end is None else text[head_end:],
+        infile=infile,
+    )
 
 
 def _skip_gap(data: bytes) -> bytes:
