@@ -6,7 +6,6 @@ decides and names the field. A property test holds the lanes against each other.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
@@ -15,9 +14,9 @@ import msgspec
 import orjson
 from msgspec import Meta, Raw, Struct
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from schemas.events import EVENT_TYPE_PATTERN, Event, NewEvent
+from schemas.explanations import explain
 from schemas.limits import (
     MAX_CLOCK_SKEW,
     MAX_EVENT_TYPE_CHARACTERS,
@@ -35,6 +34,8 @@ _UUID_BYTES: Final = 16
 _MILLISECONDS_LENGTH: Final = len("2026-11-24T09:30:00.000Z")
 _CANONICAL_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z", re.ASCII)
 _CANONICAL_FIRST: Final = "1970"
+# To Python, unlike to pydantic, $ means "before a last newline" too.
+_EVENT_TYPE_PATTERN: Final = EVENT_TYPE_PATTERN.removesuffix("$") + r"\Z"
 _OPENING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{}\]]', re.DOTALL)
 
 
@@ -48,7 +49,7 @@ class WireEvent(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     event_type: Annotated[
         str,
-        Meta(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS, pattern=EVENT_TYPE_PATTERN),
+        Meta(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS, pattern=_EVENT_TYPE_PATTERN),
     ]
     path: Annotated[str, Meta(min_length=1, max_length=MAX_PATH_CHARACTERS)]
     event_id: str | None = None
@@ -200,28 +201,10 @@ def _explained(data: bytes, model: type[Event | NewEvent], received_at: datetime
     )
 
 
-_ADVICE: Final[Mapping[str, str]] = {
-    "missing": "is required",
-    "extra_forbidden": "is not a field of an event; put what is your own into `metadata`",
-    "timezone_aware": "needs a time zone: add `Z` for UTC, or an offset such as `+02:00`",
-    "greater_than_equal": "is before 1970; send the time when it happened",
-}
-
-
-def describe(error: ErrorDetails) -> tuple[str, str]:
-    """The field (dotted) and a sentence for one of pydantic's errors, without the input."""
-    field = ".".join(str(part) for part in error["loc"])
-    advice = _ADVICE.get(error["type"])
-    if advice is None:
-        message = error["msg"]
-        advice = f"is invalid: {message[0].lower()}{message[1:]}"
-    return field, f"{field or 'the event'} {advice}"
-
-
 def invalid_event(error: ValidationError) -> InvalidEvent:
     """The first of a model's errors as an InvalidEvent."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field, detail = describe(first)
+    first = error.errors(include_url=False, include_input=False)[0]
+    field, detail = explain(first)
     return InvalidEvent("invalid_field", field, detail)
 
 
