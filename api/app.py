@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import cast
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import health
 from api.analytics import events, ingest, summary
 from api.clickhouse import ClickHouseReader
-from api.problems import install_problems
+from api.head import HeadAsGet
+from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
 from api.settings import ApiSettings
 from api.state import Clock, State
@@ -51,7 +53,9 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         summary="Counts what visitors do, exactly.",
         version="0.1.0",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
+    app.add_middleware(HeadAsGet)
     for router in (ingest.router, events.router, summary.router, health.router):
         app.include_router(router)
     install_problems(app)
@@ -62,11 +66,12 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
 def _document_models(app: FastAPI) -> None:
     """Adds to the OpenAPI document the models that routes read by themselves."""
     generate = app.openapi
+    models: tuple[type[BaseModel], ...] = (*ingest.DOCUMENTED_MODELS, ProblemDocument)
 
     def openapi() -> dict[str, object]:
         document = generate()
         _, definitions = models_json_schema(
-            [(model, "validation") for model in ingest.DOCUMENTED_MODELS],
+            [(model, "validation") for model in models],
             ref_template="#/components/schemas/{model}",
         )
         schemas = cast("dict[str, object]", document["components"]["schemas"])

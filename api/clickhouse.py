@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -9,7 +10,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
-from api.problems import unavailable
+from api.problems import Problem, unavailable
 from schemas.migrations import APPLIED_MIGRATIONS, Migration, schema_problem
 from schemas.servers import ClickHouseSettings
 
@@ -19,6 +20,17 @@ Row = Sequence[object]
 _OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 439})
 # Unknown database, unknown table, unknown column: migrations are not there (yet).
 _NOT_MIGRATED: Final = frozenset({47, 60, 81})
+
+
+class NotMigrated(Problem):
+    """503: the tables are not there yet, or not all of them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the tables are not there yet; run `weir migrate`",
+            retry_after=1.0,
+        )
 
 
 class ClickHouseReader:
@@ -49,7 +61,7 @@ class ClickHouseReader:
             if error.code in _OVERLOADED:
                 raise unavailable("ClickHouse is overloaded; ask again") from None
             if error.code in _NOT_MIGRATED:
-                raise unavailable("the tables are not there yet; run `weir migrate`") from None
+                raise NotMigrated from None
             if error.code is None:
                 raise unavailable("ClickHouse cannot be reached; ask again") from None
             raise

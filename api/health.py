@@ -1,13 +1,16 @@
 """`/healthz`: the process runs. `/readyz`: it can do its work, or what keeps it from it."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from api.clickhouse import ClickHouseReader, NotMigrated
 from api.problems import Problem, documented, unavailable
 from api.state import FromClickHouse, Migrations, ToKafka
+from schemas.migrations import Migration
 
 router = APIRouter(tags=["health"])
 
@@ -28,17 +31,27 @@ async def healthz() -> Health:
     responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def readyz(kafka: ToKafka, clickhouse: FromClickHouse, migrations: Migrations) -> Health:
-    not_ready = {}
-    if problem := await kafka.problem():
-        not_ready["kafka"] = problem
-    try:
-        if problem := await clickhouse.schema_problem(migrations):
-            not_ready["migrations"] = problem
-    except Problem as error:
-        not_ready["migrations" if "migrate" in error.detail else "clickhouse"] = error.detail
+    kafka_problem, clickhouse_problem = await asyncio.gather(
+        kafka.problem(), _clickhouse_problem(clickhouse, migrations)
+    )
+    not_ready = clickhouse_problem
+    if kafka_problem:
+        not_ready = {"kafka": kafka_problem, **not_ready}
     if not_ready:
         raise unavailable(
             "; ".join(f"{part}: {problem}" for part, problem in not_ready.items()),
             not_ready=not_ready,
         )
     return Health()
+
+
+async def _clickhouse_problem(
+    clickhouse: ClickHouseReader, migrations: tuple[Migration, ...]
+) -> dict[str, str]:
+    try:
+        problem = await clickhouse.schema_problem(migrations)
+    except NotMigrated as error:
+        return {"migrations": error.detail}
+    except Problem as error:
+        return {"clickhouse": error.detail}
+    return {"migrations": problem} if problem else {}

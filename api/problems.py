@@ -12,10 +12,15 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from schemas.explanations import explain, shown
 
 log = structlog.get_logger()
 
 MEDIA_TYPE: Final = "application/problem+json"
+MAX_ERRORS: Final = 20
+"""So many faults of one request are named."""
 
 
 class FieldProblem(BaseModel):
@@ -91,40 +96,54 @@ def _answer(_: Request, problem: Problem) -> Response:
     return problem_response(problem)
 
 
-_ADVICE: Final = {
-    HTTPStatus.NOT_FOUND: "there is nothing at {path}; /docs lists what there is",
-    HTTPStatus.METHOD_NOT_ALLOWED: (
-        "{method} is not possible at {path}; the Allow header says what is"
-    ),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the request body is too large; send less at a time",
-}
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def _http_exception(request: Request, error: HTTPException) -> Response:
     status = HTTPStatus(error.status_code)
-    advice = _ADVICE.get(status, str(error.detail))
-    return problem_response(
-        Problem(
-            status,
-            advice.format(method=request.method, path=request.url.path),
-            headers=error.headers,
-        )
-    )
+    path = shown(request.url.path)
+    headers = dict(error.headers or {})
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            detail = f"there is nothing at {path}; /docs lists what there is"
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router names only the methods of the first of a path's routes.
+            headers["Allow"] = allowed = ", ".join(_allowed(request))
+            detail = f"{request.method} is not possible at {path}; use {allowed}"
+        case _:
+            detail = str(error.detail)
+    return problem_response(Problem(status, detail, headers=headers))
 
 
-def _sentence(error: ErrorDetails) -> FieldProblem:
-    # The first part says where it stood (query, body): the field is what follows.
-    field = ".".join(str(part) for part in error["loc"][1:])
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "is not a parameter of this question; /docs lists them"
-    else:
-        message = f"is invalid: {message[0].lower()}{message[1:]}"
-    return FieldProblem(field=field, detail=f"{field} {message}")
+def _allowed(request: Request) -> list[str]:
+    def routed(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in _METHODS if routed("GET" if method == "HEAD" else method)]
+
+
+_PARAMETER_ADVICE: Final = {
+    "extra_forbidden": "is not a parameter here; /docs lists those that are",
+    "string_too_short": "must not be empty; leave it out to have no bound",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "timezone_aware": "needs a time zone: add `Z` for UTC, or an offset such as `%2B02:00`",
+    "value_error": "{error}",
+}
+
+
+def _parameter_problem(error: ErrorDetails) -> FieldProblem:
+    # The first part of the location says that it stood in the query: the field is what follows.
+    field, detail = explain({**error, "loc": error["loc"][1:]}, _PARAMETER_ADVICE)
+    return FieldProblem(field=field, detail=detail)
 
 
 def _invalid_request(_: Request, error: RequestValidationError) -> Response:
-    errors = [_sentence(each) for each in error.errors()]
+    errors = [_parameter_problem(each) for each in error.errors()[:MAX_ERRORS]]
     return problem_response(
         Problem(HTTPStatus.UNPROCESSABLE_ENTITY, errors[0].detail, errors=errors)
     )
@@ -152,9 +171,8 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
     """The `responses=` of a route that may answer with these problems."""
     return {
         status.value: {
-            "model": ProblemDocument,
             "description": status.phrase,
-            "content": {MEDIA_TYPE: {}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
         }
         for status in statuses
     }

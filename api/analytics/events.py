@@ -8,10 +8,10 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, JsonValue
 
-from api.analytics.ranges import LATEST, Path, Range, User, epoch_ms
+from api.analytics.ranges import LATEST, Path, Range, User, epoch_ms, refuse_repeated
 from api.clickhouse import Row
 from api.problems import documented, field_problem
 from api.state import FromClickHouse
@@ -50,9 +50,10 @@ class EventsQuestion(Range):
     user_id: User | None = None
     cursor: Annotated[
         str | None,
-        Field(max_length=512, description="`next_cursor` of the page before."),
+        # An empty one would be the first page again: a client's loop would never end.
+        Field(min_length=1, max_length=512, description="`next_cursor` of the page before."),
     ] = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    limit: Annotated[int, Field(ge=1, le=1000, description="How many events a page holds.")] = 50
 
 
 class StoredEvent(BaseModel):
@@ -115,6 +116,7 @@ def parse_cursor(text: str) -> Cursor:
 @router.get(
     "/analytics/events",
     summary="List single events, newest first",
+    dependencies=[Depends(refuse_repeated)],
     response_model=EventsPage,
     responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
 )

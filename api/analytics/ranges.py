@@ -1,10 +1,24 @@
 """Parameters that questions share: the range of time, the kind of event, how many."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Final, Self
+from http import HTTPStatus
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from fastapi import Request
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
+from api.problems import field_problem
+from schemas.explanations import shown
 from schemas.limits import (
     EARLIEST_OCCURRED_AT,
     MAX_EVENT_TYPE_CHARACTERS,
@@ -15,7 +29,33 @@ from schemas.limits import (
 LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
 """The end of what ClickHouse's DateTime can say, which hours are kept in."""
 
-Moment = Annotated[AwareDatetime, Field(ge=EARLIEST_OCCURRED_AT, le=LATEST)]
+_DATE: Final = re.compile(r"[0-9]{4}-")
+_LOST_PLUS: Final = re.compile(r".*:[0-9.]+ [0-9]{2}:?[0-9]{2}")
+_AN_EXAMPLE: Final = "such as 2026-11-24T09:30:00Z (RFC 3339)"
+
+
+def _written_as_a_date(value: object) -> object:
+    """Refuses numbers, which pydantic would read as seconds since 1970."""
+    if isinstance(value, str):
+        if _LOST_PLUS.fullmatch(value):
+            raise ValueError("has a space before its offset; write the + as %2B in a URL")
+        if not _DATE.match(value):
+            raise ValueError(f"must be a date and time with a zone, {_AN_EXAMPLE}")
+    return value
+
+
+def _within_reach(moment: datetime) -> datetime:
+    if not EARLIEST_OCCURRED_AT <= moment <= LATEST:
+        raise ValueError(
+            f"must lie between {EARLIEST_OCCURRED_AT.year} and {LATEST.year}; "
+            "leave it out to have no bound"
+        )
+    return moment
+
+
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_written_as_a_date), AfterValidator(_within_reach)
+]
 EventType = Annotated[
     str,
     Field(
@@ -32,7 +72,7 @@ User = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 class Range(BaseModel):
     """A range of time of occurrence: from inclusive, to exclusive, each open when absent."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
     event_type: EventType | None = None
     start: Annotated[
@@ -48,11 +88,26 @@ class Range(BaseModel):
         Field(alias="to", description="As `from`, exclusive.", examples=["2026-12-01T00:00:00Z"]),
     ] = None
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.start and self.end and self.start > self.end:
-            raise ValueError("from is after to; swap them")
-        return self
+    @field_validator("end")
+    @classmethod
+    def _in_order(cls, end: datetime | None, so_far: ValidationInfo) -> datetime | None:
+        start = so_far.data.get("start")
+        if start and end and start > end:
+            raise ValueError("is before `from`; swap the two")
+        return end
+
+
+def refuse_repeated(request: Request) -> None:
+    """Raises a 422 Problem for a parameter that is given twice, of which one would not count."""
+    names: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in names:
+            raise field_problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                shown(name),
+                f"{shown(name)} is given twice; give it once",
+            )
+        names.add(name)
 
 
 def epoch_ms(moment: datetime | None, otherwise: datetime) -> int:

@@ -4,10 +4,10 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from api.analytics.ranges import LATEST, Range, epoch_ms
+from api.analytics.ranges import LATEST, Range, epoch_ms, refuse_repeated
 from api.problems import documented
 from api.state import FromClickHouse
 from schemas.limits import EARLIEST_OCCURRED_AT
@@ -76,6 +76,7 @@ class Summary(BaseModel):
 @router.get(
     "/analytics/summary",
     summary="Count events by path",
+    dependencies=[Depends(refuse_repeated)],
     response_model=Summary,
     responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
 )

@@ -27,7 +27,7 @@ def test_a_key_given_twice_is_refused_by_name(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b'{"a":NaN}', b'"\xff"', b'{"a":1e999}', b"[" * 3000, b"{'a':1}"]
+    "body", [b"", b"{", b'{"a":NaN}', b'"\xff"', b'{"a":1e999}', b"[" * 300, b"{'a':1}"]
 )
 def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(Problem) as caught:
@@ -43,3 +43,13 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
 )
 def test_what_is_json_comes_back(value: object) -> None:
     assert parse_json(orjson.dumps(value)) == value
+
+
+@pytest.mark.parametrize("depth", [300, 1_000, 1_024, 5_000, 100_000])
+@pytest.mark.parametrize("escapes", ["", "\\u0041"])
+def test_what_is_nested_too_deep_is_refused_before_it_costs(depth: int, escapes: str) -> None:
+    body = '{"metadata":' * depth + f'"{escapes}"' + "}" * depth
+    with pytest.raises(Problem) as caught:
+        parse_json(body.encode())
+    assert caught.value.status == 422
+    assert caught.value.errors[0].field == "metadata"
