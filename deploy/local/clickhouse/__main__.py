@@ -1,9 +1,11 @@
 """Runs the embedded ClickHouse: `python -m deploy.local.clickhouse`."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,8 +22,10 @@ from deploy.local.clickhouse.server import create_app
 from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 from schemas.settings import read_settings_or_exit
 
-# Running queries get this many seconds to end by themselves, then they are cancelled.
+# Running queries get so many seconds to end by themselves, then they are cancelled.
 _GRACE: Final = 3
+# After so many seconds the process ends at once. The data bears that, as it bears SIGKILL.
+_LAST_MOMENT: Final = 4.8
 _log: Final = structlog.get_logger()
 
 
@@ -39,8 +43,17 @@ class _Server(uvicorn.Server):
         yield
 
     def _stop(self, number: int) -> None:
-        _log.info("stopping", signal=signal.Signals(number).name)
+        if not self.should_exit:
+            _log.info("stopping", signal=signal.Signals(number).name)
+            watchdog = threading.Timer(_LAST_MOMENT, _end_at_once)
+            watchdog.daemon = True
+            watchdog.start()
         self.should_exit = True
+
+
+def _end_at_once() -> None:
+    _log.error("did not stop in time", seconds=_LAST_MOMENT)
+    os._exit(1)
 
 
 def _listen(port: int) -> socket.socket:
@@ -89,6 +102,8 @@ def _serve(settings: EmbeddedClickHouseSettings, listener: socket.socket) -> Non
 
 def main() -> None:
     """Run until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 cannot run, 78 bad settings."""
+    # The engine takes the machine's zone for times without one, and reads it when it is loaded.
+    os.environ["TZ"] = "UTC"
     settings = read_settings_or_exit(EmbeddedClickHouseSettings)
     configure_logs()
     try:

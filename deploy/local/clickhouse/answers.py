@@ -47,6 +47,7 @@ class Answer:
         for table in question.external:
             _create(connection, table)
         connection.configure({self._mark: self._query_id, **question.settings})
+        connection.bind(question.parameters)
         self._check()
         if question.statement.kind is Kind.INSERT_DATA:
             self.progress = connection.insert(

@@ -112,12 +112,17 @@ class Connection:
     def __init__(self, session: _Session, folder: Path) -> None:
         self._session = session
         self._folder = folder
+        self._parameters: dict[str, object] = {}
 
     def configure(self, settings: Mapping[str, str]) -> None:
-        """Set settings, and bound parameters as `param_x`, for all that follows."""
+        """Set settings for all that follows."""
         if settings:
             pairs = (f"{_name(name)} = {_literal(value)}" for name, value in settings.items())
             self.query(f"SET {', '.join(pairs)}", "TabSeparated")
+
+    def bind(self, parameters: Mapping[str, str]) -> None:
+        """Bind `{name:Type}` in all that follows to values in ClickHouse's escaped text."""
+        self._parameters = dict(parameters)
 
     def count_statements(self, sql: str) -> int:
         """How many statements the text holds, 0 when it cannot be parsed."""
@@ -126,7 +131,7 @@ class Connection:
     def query(self, sql: str, output: str) -> tuple[bytes, Progress]:
         """Run any statement; its whole result in the format `output`, within the memory limit."""
         try:
-            result = self._session.query(sql, output, params={})
+            result = self._session.query(sql, output, params=self._parameters)
         except RuntimeError as exception:
             raise from_engine(exception) from exception
         data = result.bytes()
@@ -146,7 +151,7 @@ class Connection:
         None when the engine cannot stream the statement. Closing the iterator cancels it.
         """
         try:
-            stream = self._session.send_query(sql, output, params={})
+            stream = self._session.send_query(sql, output, params=self._parameters)
         except RuntimeError as exception:
             if _UNSUPPORTED_STREAM in str(exception):
                 return None

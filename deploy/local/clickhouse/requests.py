@@ -38,6 +38,7 @@ _PROTOCOL: Final = frozenset(
         "client_protocol_version",
     }
 )
+_BOUND: Final = "param_"
 _MAX_STATEMENT: Final = 64 * 1024 * 1024
 _EXTERNAL: Final = re.compile(r"(?P<table>\w+)_(?P<part>format|types|structure)\Z", re.ASCII)
 
@@ -68,21 +69,20 @@ class Target:
             return None
         return choose_encoding(self.headers.get("accept-encoding", ""))
 
-    @property
-    def waits_for_end(self) -> bool:
-        """Whether the client wants the result only when it is complete."""
-        return self.parameters.get("wait_end_of_query", "0") not in {"", "0"}
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One statement to run. `data` are the pieces to insert, read once."""
+    """One statement to run. `data` are the pieces to insert, read once.
+
+    `settings` are the engine's; `parameters` bind `{name:Type}` in the statement.
+    """
 
     statement: Statement
     sql: str
     settings_clause: str
     format: str
     settings: Mapping[str, str]
+    parameters: Mapping[str, str]
     data: Iterable[bytes] = ()
     external: tuple[ExternalTable, ...] = field(default=())
 
@@ -173,13 +173,18 @@ def _question(
         settings_clause,
         statement.format or default_format or fallback,
         _settings(target, {k: v for k, v in parameters.items() if k not in used}),
+        {k.removeprefix(_BOUND): v for k, v in parameters.items() if k.startswith(_BOUND)},
         filter(None, data) if statement.kind is Kind.INSERT_DATA else (),
         external,
     )
 
 
 def _settings(target: Target, parameters: Mapping[str, str]) -> dict[str, str]:
-    settings = {name: value for name, value in parameters.items() if name not in _PROTOCOL}
+    settings = {
+        name: value
+        for name, value in parameters.items()
+        if name not in _PROTOCOL and not name.startswith(_BOUND)
+    }
     database = parameters.get("database") or target.headers.get("x-clickhouse-database")
     if database:
         settings["database"] = database

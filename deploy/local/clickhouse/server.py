@@ -155,17 +155,18 @@ class QueryEndpoint:
         try:
             await asyncio.wait({future, left}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await self._kill(run, future)
+            # The process stops: a write that nobody was told of yet may end half-way.
+            await self._kill(run, future, writes_too=True)
             raise
         if future.done():
             return future.result()
-        await self._kill(run, future)
+        await self._kill(run, future, writes_too=False)
         raise ClientLeftError
 
-    async def _kill(self, run: "_Run", future: asyncio.Future[_T]) -> None:
+    async def _kill(self, run: "_Run", future: asyncio.Future[_T], *, writes_too: bool) -> None:
         """Cancel until the thread has come back: only then may its connection be closed."""
         while not future.done():
-            if run.cancellable:
+            if run.reads_only or (writes_too and run.has_begun):
                 with suppress(ClickHouseError):
                     await asyncio.to_thread(run.cancel)
             await asyncio.wait({future}, timeout=_KILL_PAUSE)
@@ -196,8 +197,13 @@ class _Run:
         return self._answer
 
     @property
-    def cancellable(self) -> bool:
-        """Whether it may end because nobody waits for it: a SELECT; never a write half-way."""
+    def has_begun(self) -> bool:
+        """Whether there is something to cancel."""
+        return self._answer is not None
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether it may end because nobody waits for it: a SELECT, never a write."""
         return self._answer is not None and self._answer.reads_only
 
     def begin(self) -> bytes:
