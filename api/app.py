@@ -16,6 +16,7 @@ from api.head import HeadAsGet
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
 from api.settings import ApiSettings
+from api.shortcut import Shortcut
 from api.state import Clock, State
 from schemas.migrations import load_migrations
 from schemas.settings import read_settings_or_exit
@@ -56,6 +57,9 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         redirect_slashes=False,
     )
     app.add_middleware(HeadAsGet)
+    app.add_middleware(
+        Shortcut, method="POST", path="/analytics/events", handler=ingest.ingest_events
+    )
     for router in (ingest.router, events.router, summary.router, health.router):
         app.include_router(router)
     install_problems(app)

@@ -1,0 +1,58 @@
+"""`make bench`: starts Kafka and ClickHouse, measures each claim, prints the figures."""
+
+import asyncio
+import os
+import platform
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import edge, freshness, memory, sink
+from tests.services import local_services
+from tests.weir import throwaway_weir
+
+PARTS = ("a", "b", "c", "d", "e")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+async def measure(folder: Path, parts: set[str]) -> None:
+    """Runs the parts one after the other, each on topics and tables of its own."""
+    say(
+        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {sys.version.split()[0]}"
+    )
+    async with local_services(folder) as services:
+        if "a" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await edge.single_events(weir, folder, say)
+        if "b" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await edge.batches(weir, folder, say)
+        if "c" in parts:
+            async with (
+                throwaway_weir(services, folder) as weir,
+                throwaway_weir(services, folder) as alone,
+            ):
+                await sink.from_a_full_topic(weir, alone, say)
+        if "d" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await freshness.until_counted(weir, say)
+        if "e" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await memory.of_each_process(services, weir, folder, say)
+
+
+def main() -> None:
+    parts = set(sys.argv[1:]) or set(PARTS)
+    if unknown := parts - set(PARTS):
+        raise SystemExit(
+            f"bench: no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}"
+        )
+    with TemporaryDirectory(prefix="weir-bench-") as folder:
+        asyncio.run(measure(Path(folder), parts))
+
+
+main()

@@ -1,0 +1,131 @@
+"""The sink: rows a second from a full topic, against the same rows inserted alone."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import perf_counter
+
+import clickhouse_connect
+import orjson
+from aiokafka import AIOKafkaProducer
+from uuid_utils import uuid7
+
+from schemas.partitioning import partition_for
+from schemas.topics import PAGE_VIEWS
+from streams.sink.rows import EVENT_COLUMNS, Identified, encode_rows, event_rows
+from streams.sink.store import INSERT_SETTINGS
+from tests.weir import Weir, all_taken
+
+EVENTS = 1_000_000
+ROWS_AT_ONCE = 25_000
+
+
+class _Message:
+    """A record as the sink sees it, for making the rows that are inserted alone."""
+
+    def __init__(self, key: bytes, value: bytes, partition: int, offset: int, now: int) -> None:
+        self.topic, self.partition, self.offset = PAGE_VIEWS.name, partition, offset
+        self.timestamp, self.key, self.value = now, key, value
+
+
+def messages(count: int) -> list[tuple[bytes, bytes]]:
+    """Page views (key, value) of the last two days on 500 paths by 50,000 visitors."""
+    chance = random.Random(1)
+    now = datetime.now(UTC)
+    made = []
+    for _ in range(count):
+        event_id = str(uuid7())
+        occurred = now - timedelta(seconds=chance.random() * 172_800)
+        value = {
+            "event_type": "page_view",
+            "path": f"/products/item-{chance.randrange(500)}",
+            "event_id": event_id,
+            "user_id": f"user-{chance.randrange(10_000)}",
+            "visitor_id": f"v{chance.randrange(50_000)}",
+            "occurred_at": occurred.isoformat(timespec="milliseconds")[:-6] + "Z",
+            "metadata": {"status": 200, "method": "GET", "referrer": "https://example.com/"},
+        }
+        made.append((event_id.encode(), orjson.dumps(value)))
+    return made
+
+
+async def fill(weir: Weir, made: list[tuple[bytes, bytes]]) -> None:
+    """Writes the messages to `page-views`, as fast as Kafka takes them."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        enable_idempotence=True,
+        max_batch_size=262_144,
+        compression_type="lz4",
+    )
+    await producer.start()
+    topic = weir.topic(PAGE_VIEWS.name)
+    waiting = []
+    builders = [producer.create_batch() for _ in range(PAGE_VIEWS.partitions)]
+    for key, value in made:
+        number = partition_for(key, PAGE_VIEWS.partitions)
+        if builders[number].append(timestamp=None, key=key, value=value) is None:
+            waiting.append(await producer.send_batch(builders[number], topic, partition=number))
+            builders[number] = producer.create_batch()
+            builders[number].append(timestamp=None, key=key, value=value)
+    for number, builder in enumerate(builders):
+        waiting.append(await producer.send_batch(builder, topic, partition=number))
+    await asyncio.gather(*waiting)
+    await producer.stop()
+
+
+async def from_a_full_topic(weir: Weir, alone: Weir, say: Callable[[str], None]) -> None:
+    """(c) the sink, all rollups included and ids checked, against `raw_insert` alone."""
+    made = messages(EVENTS)
+    await fill(weir, made)
+    raw = await asyncio.to_thread(_raw_insert, alone, made)
+    sink = weir.start_sink()
+    began, first = 0.0, 0
+    while True:
+        [(rows,)] = await asyncio.to_thread(weir.query, "SELECT count() FROM events")
+        if rows and not began:
+            began, first = perf_counter(), rows
+        if rows == EVENTS:
+            break
+        if not sink.running:
+            raise RuntimeError("\n".join(sink.last_lines()))
+        await asyncio.sleep(0.02)
+    rate = (EVENTS - first) / (perf_counter() - began)
+    await weir.eventually(partial(all_taken, weir), process=sink)
+    say(f"(c) sink: {rate:,.0f} rows/s from a full topic, ids checked, rollups included")
+    say(f"    raw_insert of the same rows alone: {raw:,.0f} rows/s")
+    say(f"    ratio {rate / raw:.2f} (asked: at least 0.7)")
+    await sink.stop()
+
+
+def _raw_insert(weir: Weir, made: list[tuple[bytes, bytes]]) -> float:
+    settings = weir.clickhouse
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    blocks = []
+    for start in range(0, len(made), ROWS_AT_ONCE):
+        records = [
+            _Message(key, value, start // ROWS_AT_ONCE % 4, start + index, now)
+            for index, (key, value) in enumerate(made[start : start + ROWS_AT_ONCE])
+        ]
+        rows = [
+            row.row for _, row in event_rows(PAGE_VIEWS, records) if isinstance(row, Identified)
+        ]
+        blocks.append(encode_rows(rows))
+    with clickhouse_connect.get_client(
+        **settings.client_arguments(), database=settings.database
+    ) as client:
+        began = perf_counter()
+        for number, block in enumerate(blocks):
+            client.raw_insert(
+                "events",
+                column_names=EVENT_COLUMNS,
+                insert_block=block,
+                settings={**INSERT_SETTINGS, "insert_deduplication_token": str(number)},
+                fmt="JSONCompactEachRow",
+            )
+        took = perf_counter() - began
+        [[count]] = client.query("SELECT count() FROM events").result_rows
+    if count != len(made):
+        raise RuntimeError(f"raw_insert stored {count} rows of {len(made)}")
+    return len(made) / took
