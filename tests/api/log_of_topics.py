@@ -1,0 +1,53 @@
+"""Reads back what lies on the topics of a Weir."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.structs import TopicPartition
+
+from schemas.topics import EVENT_TOPICS
+from tests.weir import Weir
+
+
+class LogOfTopics:
+    """The event topics of a Weir, all partitions."""
+
+    def __init__(self, weir: Weir) -> None:
+        self._weir = weir
+        self._partitions = [
+            TopicPartition(weir.topic(topic.name), number)
+            for topic in EVENT_TOPICS
+            for number in range(topic.partitions)
+        ]
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"]
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        self._consumer.assign(self._partitions)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """The offset behind the last message of each partition."""
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._partitions)
+        return ends
+
+    async def since(
+        self, before: Mapping[TopicPartition, int]
+    ) -> list[tuple[str, ConsumerRecord[bytes, bytes]]]:
+        """All messages behind earlier `ends`, each with its topic's name in the registry."""
+        ends = await self.ends()
+        for partition, offset in before.items():
+            self._consumer.seek(partition, offset)
+        missing = sum(ends.values()) - sum(before.values())
+        records: list[ConsumerRecord[bytes, bytes]] = []
+        while len(records) < missing:
+            for polled in (await self._consumer.getmany(timeout_ms=1_000)).values():
+                records.extend(polled)
+        prefix = self._weir.topic("")
+        return [(record.topic.removeprefix(prefix), record) for record in records]
