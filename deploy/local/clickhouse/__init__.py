@@ -13,8 +13,10 @@ environment. Where it differs from a server:
   code 202.
 - A SELECT whose client leaves is cancelled. A write whose body is complete is finished; one
   whose body is not is not begun.
-- `compress=1` and `decompress=1` (ClickHouse's own block compression) are refused with code 48,
-  INTO OUTFILE and FROM INFILE with 358 and 78. There is no Kafka table engine and no replication.
+- `compress=1` and `decompress=1` (ClickHouse's own block compression), SYSTEM SHUTDOWN and SYSTEM
+  KILL are refused with code 48, INTO OUTFILE with 358, FROM INFILE with 78. There is no Kafka
+  table engine and no replication.
+- A URL may have 64 KB; longer parameters come in a form, longer statements in the body.
 - Results in formats that cannot be written block by block (JSON, Parquet, Pretty, …) are taken in
   whole, within the memory limit; the others are streamed.
 """

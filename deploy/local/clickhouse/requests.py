@@ -155,6 +155,13 @@ def _question(
         raise refusal(358, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed over HTTP.")
     if statement.infile:
         raise refusal(78, "UNKNOWN_TYPE_OF_QUERY", "FROM INFILE is not allowed over HTTP.")
+    if statement.stops_process:
+        # The engine would signal its whole process group, and so whoever started it.
+        raise refusal(
+            48,
+            "NOT_IMPLEMENTED",
+            "The embedded ClickHouse is not stopped by a statement: send its process SIGTERM.",
+        )
     try:
         sql = statement.sql.decode("utf-8").strip()
         settings_clause = statement.settings.decode("utf-8").strip()

@@ -3,11 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from schemas.settings import Settings
 
 _MEBIBYTE: Final = 1024 * 1024
+
+
+def _without_question_mark(folder: Path) -> Path:
+    if "?" in str(folder.resolve()):
+        raise ValueError(
+            "the path may not hold a question mark, which the engine takes for options"
+        )
+    return folder
 
 
 class EmbeddedClickHouseSettings(Settings):
@@ -16,6 +24,7 @@ class EmbeddedClickHouseSettings(Settings):
     port: Annotated[int, Field(alias="WEIR_CLICKHOUSE_PORT", ge=1, le=65535)] = 8123
     data_dir: Annotated[
         Path,
+        AfterValidator(_without_question_mark),
         Field(
             alias="WEIR_DATA_DIR",
             description="Folder of all local parts; this one's files are in its `clickhouse`.",

@@ -28,6 +28,7 @@ _RESULTS = _SELECTS | {b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"C
 _NOT_BLOCKWISE = frozenset((b"TOTALS", b"EXTREMES", b"OUTPUT_FORMAT_JSON_ARRAY_OF_ROWS"))
 _SETTING = re.compile(rb"\s+\w+\s*=")
 _INFILE = re.compile(rb"\s+INFILE\b", re.IGNORECASE)
+_STOPPING = frozenset((b"SHUTDOWN", b"KILL"))
 _OPENING = frozenset(b"([{")
 _CLOSING = frozenset(b")]}")
 
@@ -49,6 +50,7 @@ class Statement:
     follows in the same text. `format` is the one that the statement names, None if it names none.
     `has_result`: it answers rows, be they none. `blockwise`: its result is nothing but rows, so
     that it can be written block by block. `outfile`, `infile`: it asks for a file of the server.
+    `stops_process`: it ends the process of the server.
     """
 
     kind: Kind
@@ -60,6 +62,7 @@ class Statement:
     blockwise: bool = True
     settings: bytes = b""
     infile: bool = False
+    stops_process: bool = False
 
 
 def parse_statement(text: bytes) -> Statement:
@@ -68,7 +71,7 @@ def parse_statement(text: bytes) -> Statement:
     first = tokens.next_word(at_any_depth=True)
     if first == b"INSERT":
         return _parse_insert(text, tokens)
-    format_, outfile, blockwise = None, False, True
+    format_, outfile, blockwise, stops_process = None, False, True, False
     previous = first
     while (word := tokens.next_word()) is not None:
         if previous == b"FORMAT":
@@ -77,6 +80,8 @@ def parse_statement(text: bytes) -> Statement:
             outfile = True
         elif word in _NOT_BLOCKWISE:
             blockwise = False
+        elif previous == b"SYSTEM" and word in _STOPPING:
+            stops_process = True
         previous = word
     if tokens.only_comments:
         return Statement(Kind.OTHER, b"", None, b"")
@@ -89,6 +94,7 @@ def parse_statement(text: bytes) -> Statement:
         outfile=outfile,
         has_result=selects or first in _RESULTS,
         blockwise=blockwise,
+        stops_process=stops_process,
     )
 
 

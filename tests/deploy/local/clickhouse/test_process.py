@@ -36,11 +36,12 @@ def test_bad_settings_are_all_named_at_once() -> None:
             "WEIR_CLICKHOUSE_PORT": "70000",
             "WEIR_CLICKHOUSE_MAX_MEMORY": "much",
             "WEIR_CLICKHOUSE_CONNECTIONS": "0",
+            "WEIR_DATA_DIR": "what?",
         }
     )
     assert done.returncode == 78
-    for name in ("PORT", "MAX_MEMORY", "CONNECTIONS"):
-        assert f"WEIR_CLICKHOUSE_{name}" in done.stderr
+    for name in ("CLICKHOUSE_PORT", "CLICKHOUSE_MAX_MEMORY", "CLICKHOUSE_CONNECTIONS", "DATA_DIR"):
+        assert f"WEIR_{name}: " in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -146,8 +147,8 @@ def test_tables_are_there_after_a_restart(own_clickhouse: EmbeddedClickHouse) ->
         assert curl(own_clickhouse, body=f"SELECT sum(a) FROM {table}").text == "499500\n"  # noqa: S608
 
 
-def test_times_are_utc_whatever_the_machine_says(tmp_path: Path) -> None:
-    server = EmbeddedClickHouse(tmp_path, {"TZ": "America/New_York"})
+def test_times_are_utc_whatever_the_machine_says_and_the_folder_is_called(tmp_path: Path) -> None:
+    server = EmbeddedClickHouse(tmp_path / "with spaces & umläuts", {"TZ": "America/New_York"})
     server.start()
     try:
         answer = curl(server, body="SELECT timezone(), toDateTime(0)")

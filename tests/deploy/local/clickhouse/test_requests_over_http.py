@@ -265,6 +265,13 @@ def test_errors_have_status_code_and_name(
     assert f"({name})" in answer.text
 
 
+@pytest.mark.parametrize("sql", ["SYSTEM SHUTDOWN", "/* */ system -- x\n kill"])
+def test_no_statement_stops_the_process(clickhouse: EmbeddedClickHouse, sql: str) -> None:
+    answer = curl(clickhouse, body=sql)
+    assert (answer.status, answer.headers["x-clickhouse-exception-code"]) == (501, "48")
+    assert curl(clickhouse, body="SELECT 1").text == "1\n"
+
+
 def test_unknown_setting_is_the_engines_error(clickhouse: EmbeddedClickHouse) -> None:
     answer = curl(clickhouse, body="SELECT 1", no_such_setting=1)
     assert answer.headers["x-clickhouse-exception-code"] == "115"
