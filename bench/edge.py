@@ -7,6 +7,8 @@ from pathlib import Path
 import orjson
 
 from bench.http_load import Measured, load
+from deploy.local.managed_process import ManagedProcess
+from deploy.local.ports import free_port
 from tests.weir import Weir
 
 EVENT = {
@@ -58,9 +60,7 @@ async def batches(weir: Weir, folder: Path, say: Callable[[str], None]) -> None:
     await api.stop()
 
 
-async def _start_empty(weir: Weir):  # noqa: ANN202
-    from deploy.local.ports import free_port
-
+async def _start_empty(weir: Weir) -> ManagedProcess:
     port = free_port()
     weir.url = f"http://127.0.0.1:{port}"
     process = weir.process(["-m", "bench.empty_endpoint"], {"WEIR_API_PORT": str(port)})

@@ -42,7 +42,7 @@ class _Connection(asyncio.Protocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._send()
 
     def _send(self) -> None:
@@ -85,7 +85,7 @@ async def run_load(url: str, body: bytes, connections: int, seconds: float) -> M
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(
-            lambda: _Connection(request, began + seconds), parts.hostname, parts.port
+            lambda: _Connection(request, began + seconds), parts.hostname or "", parts.port or 80
         )
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))

@@ -25,9 +25,9 @@ async def of_each_process(
     sink = weir.start_sink()
     await weir.post("/analytics/events", {"event_type": "page_view", "path": "/"})
     await weir.eventually(partial(all_taken, weir), process=sink)
-    processes = {
-        "Kafka": services.kafka and services.kafka.process,
-        "ClickHouse": services.clickhouse and services.clickhouse.process,
+    processes: dict[str, ManagedProcess | None] = {
+        "Kafka": services.kafka.process if services.kafka else None,
+        "ClickHouse": services.clickhouse.process if services.clickhouse else None,
         "API": api,
         "sink": sink,
     }

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import perf_counter
@@ -10,11 +11,12 @@ from time import perf_counter
 import clickhouse_connect
 import orjson
 from aiokafka import AIOKafkaProducer
+from aiokafka.structs import TopicPartition
 from uuid_utils import uuid7
 
 from schemas.partitioning import partition_for
 from schemas.topics import PAGE_VIEWS
-from streams.sink.rows import EVENT_COLUMNS, Identified, encode_rows, event_rows
+from streams.sink.rows import EVENT_COLUMNS, encode_rows, event_rows
 from streams.sink.store import INSERT_SETTINGS
 from tests.weir import Weir, all_taken
 
@@ -22,12 +24,14 @@ EVENTS = 1_000_000
 ROWS_AT_ONCE = 25_000
 
 
+@dataclass(frozen=True)
 class _Message:
     """A record as the sink sees it, for making the rows that are inserted alone."""
 
-    def __init__(self, key: bytes, value: bytes, partition: int, offset: int, now: int) -> None:
-        self.topic, self.partition, self.offset = PAGE_VIEWS.name, partition, offset
-        self.timestamp, self.key, self.value = now, key, value
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
 
 
 def messages(count: int) -> list[tuple[bytes, bytes]]:
@@ -105,12 +109,11 @@ def _raw_insert(weir: Weir, made: list[tuple[bytes, bytes]]) -> float:
     blocks = []
     for start in range(0, len(made), ROWS_AT_ONCE):
         records = [
-            _Message(key, value, start // ROWS_AT_ONCE % 4, start + index, now)
+            _Message(start + index, now, key, value)
             for index, (key, value) in enumerate(made[start : start + ROWS_AT_ONCE])
         ]
-        rows = [
-            row.row for _, row in event_rows(PAGE_VIEWS, records) if isinstance(row, Identified)
-        ]
+        partition = TopicPartition(PAGE_VIEWS.name, start // ROWS_AT_ONCE % PAGE_VIEWS.partitions)
+        rows = event_rows(PAGE_VIEWS, partition, records).rows
         blocks.append(encode_rows(rows))
     with clickhouse_connect.get_client(
         **settings.client_arguments(), database=settings.database

@@ -34,23 +34,23 @@ _UUID_BYTES: Final = 16
 _MILLISECONDS_LENGTH: Final = len("2026-11-24T09:30:00.000Z")
 _CANONICAL_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z", re.ASCII)
 _CANONICAL_FIRST: Final = "1970"
-# To Python, unlike to pydantic, $ means "before a last newline" too.
-_EVENT_TYPE_PATTERN: Final = EVENT_TYPE_PATTERN.removesuffix("$") + r"\Z"
+_USUAL_EVENT_TYPES: Final = frozenset({"page_view", "conversion"})
+_EVENT_TYPE: Final = re.compile(EVENT_TYPE_PATTERN)
+# So many characters are within the bound in bytes, whatever they are.
+_SURELY_SMALL: Final = MAX_METADATA_BYTES // 4
 _OPENING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{}\]]', re.DOTALL)
 
 
 class WireEvent(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """An event in canonical form, as Weir writes it to Kafka.
 
-    `event_id` is a lower-case UUID, `occurred_at` is `YYYY-MM-DDTHH:MM:SS.mmmZ`, `metadata` is
+    What decodes is not canonical yet: `is_canonical` says whether it is. `event_id` is a
+    lower-case UUID, `occurred_at` is `YYYY-MM-DDTHH:MM:SS.mmmZ`, `metadata` is
     the JSON text of an object, byte for byte as it was sent. `event_id` is absent only between
     a client and the edge.
     """
 
-    event_type: Annotated[
-        str,
-        Meta(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS, pattern=_EVENT_TYPE_PATTERN),
-    ]
+    event_type: str
     path: Annotated[str, Meta(min_length=1, max_length=MAX_PATH_CHARACTERS)]
     event_id: str | None = None
     user_id: _Name | None = None
@@ -147,13 +147,34 @@ def metadata_problem(text: bytes) -> str | None:
     return None
 
 
+def canonical_metadata(raw: Raw) -> str | None:
+    """The JSON text of `metadata` when it is surely an object within all bounds, else None."""
+    try:
+        text = str(raw, "utf-8")
+    except UnicodeDecodeError:
+        return None
+    if (
+        len(text) > _SURELY_SMALL
+        or text[0] != "{"
+        or text.count("{") + text.count("[") > MAX_METADATA_DEPTH
+    ):
+        return None
+    return text
+
+
+def is_canonical_event_type(text: str) -> bool:
+    return text in _USUAL_EVENT_TYPES or (
+        len(text) <= MAX_EVENT_TYPE_CHARACTERS and _EVENT_TYPE.fullmatch(text) is not None
+    )
+
+
 def is_canonical(event: WireEvent, latest: str) -> bool:
     """Whether a decoded event can be taken as it is; `latest` bounds `occurred_at`."""
-    metadata = bytes(event.metadata)
     return (
-        (event.event_id is None or uuid_bytes(event.event_id) is not None)
+        is_canonical_event_type(event.event_type)
+        and (event.event_id is None or uuid_bytes(event.event_id) is not None)
         and (event.occurred_at is None or is_canonical_time(event.occurred_at, latest))
-        and (metadata == b"{}" or metadata_problem(metadata) is None)
+        and canonical_metadata(event.metadata) is not None
     )
 
 

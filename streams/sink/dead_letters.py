@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.structs import TopicPartition
 
 from schemas.dead_letters import DeadLetter, dead_letter_id
 from schemas.servers import KafkaSettings
@@ -20,15 +21,15 @@ log = structlog.get_logger()
 MAX_DETAIL: Final = 500
 
 
-def dead_letter(record: Record, failure: Invalid) -> DeadLetter:
-    """The dead letter of a record: as text where it is text, else base64."""
+def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> DeadLetter:
+    """The dead letter of a partition's record: as text where it is text, else base64."""
     texts = _as_text(record)
     encoded = texts is None
     key, payload = texts or (_base64(record.key), _base64(record.value))
     return DeadLetter(
-        dead_letter_id=dead_letter_id(record.topic, record.partition, record.offset),
-        topic=record.topic,
-        partition=record.partition,
+        dead_letter_id=dead_letter_id(partition.topic, partition.partition, record.offset),
+        topic=partition.topic,
+        partition=partition.partition,
         offset=record.offset,
         arrived_at=record.timestamp,
         reason=failure.reason,
@@ -63,11 +64,13 @@ class DeadLetterWriter:
         self._producer = producer
         self._topic = settings.topic(DEAD_LETTERS.name)
 
-    async def write(self, invalid: Sequence[tuple[Record, Invalid]]) -> None:
+    async def write(
+        self, partition: TopicPartition, invalid: Sequence[tuple[Record, Invalid]]
+    ) -> None:
         """Returns when Kafka has them all. Raises aiokafka's KafkaError."""
         confirmations = []
         for record, failure in invalid:
-            letter = dead_letter(record, failure)
+            letter = dead_letter(partition, record, failure)
             confirmations.append(
                 await self._producer.send(
                     self._topic,
@@ -80,8 +83,8 @@ class DeadLetterWriter:
             log.warning(
                 "dead letters written",
                 count=len(invalid),
-                topic=record.topic,
-                partition=record.partition,
+                topic=partition.topic,
+                partition=partition.partition,
                 first_offset=record.offset,
                 first_reason=failure.reason,
             )

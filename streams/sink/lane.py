@@ -14,7 +14,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.failures import Invalid, Overloaded, Retryable
 from streams.sink.batches import Batch, Span
 from streams.sink.known_ids import KnownIds
-from streams.sink.rows import Destination, Identified, Record, Row, encode_rows
+from streams.sink.rows import Destination, Made, Record, Row, encode_rows
 from streams.sink.settings import SinkSettings
 
 log = structlog.get_logger()
@@ -50,7 +50,9 @@ class Store(Protocol):
 
 
 class DeadLetters(Protocol):
-    async def write(self, invalid: Sequence[tuple[Record, Invalid]]) -> None: ...
+    async def write(
+        self, partition: TopicPartition, invalid: Sequence[tuple[Record, Invalid]]
+    ) -> None: ...
 
 
 class NotOwner(Exception):
@@ -161,12 +163,10 @@ class Lane:
             if self._stopping:
                 return
             await self._note(batch.span)
-            made = self._parts.destination.rows(batch.records)
-            invalid = [(record, row) for record, row in made if isinstance(row, Invalid)]
-            if invalid:
-                await self._parts.dead_letters.write(invalid)
-            identified = [row for _, row in made if isinstance(row, Identified)]
-            rows = await self._patiently(lambda: self._new_rows(batch, identified))
+            made = self._parts.destination.make(self._name, batch.records)
+            if made.invalid:
+                await self._parts.dead_letters.write(self._name, made.invalid)
+            rows = await self._patiently(lambda: self._new_rows(batch, made))
             if rows:
                 await self._insert(batch.span, encode_rows(rows))
             self._stored_to = batch.span.last + 1
@@ -179,20 +179,19 @@ class Lane:
         await self._parts.partition.commit(offset)
         self.committed = offset.offset
 
-    async def _new_rows(self, batch: Batch, identified: Sequence[Identified]) -> list[Row]:
-        ids = [each.id for each in identified]
+    async def _new_rows(self, batch: Batch, made: Made) -> list[Row]:
         known = await self.known_ids.known(
-            ids,
+            made.ids,
             before=batch.span.first,
             first_arrival=datetime.fromtimestamp(batch.records[0].timestamp / 1000, UTC),
         )
         seen = set(known)
         rows = []
-        for each in identified:
-            if each.id not in seen:
-                seen.add(each.id)
-                rows.append(each.row)
-        self.known_ids.add(ids)
+        for each, row in zip(made.ids, made.rows, strict=True):
+            if each not in seen:
+                seen.add(each)
+                rows.append(row)
+        self.known_ids.add(made.ids)
         return rows
 
     async def _insert(self, span: Span, rows: bytes) -> None:

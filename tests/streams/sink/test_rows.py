@@ -7,7 +7,7 @@ import pytest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.dead_letters import DeadLetter
-from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS
+from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS, Topic
 from streams.failures import Invalid
 from streams.sink.batches import Span, batch_in_doubt
 from streams.sink.dead_letters import dead_letter
@@ -15,19 +15,20 @@ from streams.sink.rows import (
     DEAD_LETTER_COLUMNS,
     DESTINATIONS,
     EVENT_COLUMNS,
-    Identified,
+    Made,
+    Row,
     dead_letter_rows,
     encode_rows,
     event_rows,
 )
 
+PARTITION = TopicPartition("page-views", 3)
+LETTERS = TopicPartition("dead-letters", 0)
 ID = "0192d2ab-0000-7000-8000-0000000000ff"
 
 
 @dataclass
 class Message:
-    topic: str = "page-views"
-    partition: int = 3
     offset: int = 42
     timestamp: int = 1_795_000_000_123
     key: bytes | None = ID.encode()
@@ -38,9 +39,15 @@ def page_view(**fields: object) -> bytes:
     return orjson.dumps({"event_id": ID, "event_type": "page_view", "path": "/a", **fields})
 
 
-def only(record: Message) -> Identified | Invalid:
-    [(_, row)] = event_rows(PAGE_VIEWS, [record])
-    return row
+def rows_of(topic: Topic, *records: Message) -> Made:
+    return event_rows(topic, TopicPartition(topic.name, 3), records)
+
+
+def only(record: Message) -> Row | Invalid:
+    made = rows_of(PAGE_VIEWS, record)
+    assert len(made.rows) == len(made.ids)
+    [result] = [*made.rows, *(failure for _, failure in made.invalid)]
+    return result
 
 
 def test_a_full_event_becomes_a_row_column_by_column() -> None:
@@ -54,8 +61,8 @@ def test_a_full_event_becomes_a_row_column_by_column() -> None:
         )
     )
     row = only(record)
-    assert isinstance(row, Identified)
-    assert dict(zip(EVENT_COLUMNS, row.row, strict=True)) == {
+    assert not isinstance(row, Invalid)
+    assert dict(zip(EVENT_COLUMNS, row, strict=True)) == {
         "event_id": ID,
         "event_type": "page_view",
         "path": "/a",
@@ -73,16 +80,16 @@ def test_a_full_event_becomes_a_row_column_by_column() -> None:
 
 def test_an_event_without_a_time_occurred_when_it_arrived() -> None:
     row = only(Message(value=page_view()))
-    assert isinstance(row, Identified)
-    assert row.row[EVENT_COLUMNS.index("occurred_at")] == "2026-11-18T11:06:40.123Z"
+    assert not isinstance(row, Invalid)
+    assert row[EVENT_COLUMNS.index("occurred_at")] == "2026-11-18T11:06:40.123Z"
 
 
 def test_zones_and_capitals_become_canonical() -> None:
     record = Message(value=page_view(event_id=ID.upper(), occurred_at="2026-11-01T02:00:00+02:00"))
     row = only(record)
-    assert isinstance(row, Identified)
-    assert row.row[0] == ID
-    assert row.row[EVENT_COLUMNS.index("occurred_at")] == "2026-11-01T00:00:00.000Z"
+    assert not isinstance(row, Invalid)
+    assert row[0] == ID
+    assert row[EVENT_COLUMNS.index("occurred_at")] == "2026-11-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(
@@ -115,17 +122,17 @@ def test_how_late_an_event_may_lie_in_the_future_is_judged_by_its_own_arrival() 
         timestamp=early.timestamp + 2 * 86_400_000,
         value=page_view(occurred_at="2026-11-20T12:00:00.000Z"),
     )
-    together = event_rows(PAGE_VIEWS, [early, late])
-    assert isinstance(together[1][1], Identified)
-    assert together[1][1] == event_rows(PAGE_VIEWS, [late])[0][1]
+    together = rows_of(PAGE_VIEWS, early, late)
+    assert together.invalid == []
+    assert together.rows[1:] == rows_of(PAGE_VIEWS, late).rows
 
 
 def test_conversions_are_keyed_by_user() -> None:
     value = orjson.dumps(
         {"event_id": ID, "event_type": "conversion", "path": "/a", "user_id": "u-1"}
     )
-    good = Message(topic="conversions", key=b"u-1", value=value)
-    bad = Message(topic="conversions", value=value)
+    good = Message(key=b"u-1", value=value)
+    bad = Message(value=value)
     (_, first), (_, second) = event_rows(CONVERSIONS, [good, bad])
     assert isinstance(first, Identified)
     assert isinstance(second, Invalid)
@@ -133,8 +140,7 @@ def test_conversions_are_keyed_by_user() -> None:
 
 def test_any_other_name_is_a_custom_event() -> None:
     value = orjson.dumps({"event_id": ID, "event_type": "signup.done", "path": "/a"})
-    [(_, row)] = event_rows(CUSTOM_EVENTS, [Message(topic="custom-events", value=value)])
-    assert isinstance(row, Identified)
+    assert len(rows_of(CUSTOM_EVENTS, Message(value=value)).rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -144,27 +150,27 @@ def test_any_other_name_is_a_custom_event() -> None:
 def test_a_dead_letter_keeps_every_byte_and_has_a_row(
     key: bytes | None, value: bytes | None
 ) -> None:
-    letter = dead_letter(Message(key=key, value=value), Invalid("not_json", "why"))
+    letter = dead_letter(PARTITION, Message(key=key, value=value), Invalid("not_json", "why"))
     written = letter.model_dump_json().encode()
     assert len(written) < 2 * max(len(value or b""), 500)
     assert DeadLetter.model_validate_json(written) == letter
-    record = Message(topic="dead-letters", key=b"", value=written)
-    [(_, row)] = dead_letter_rows([record])
-    assert isinstance(row, Identified)
-    assert len(row.row) == len(DEAD_LETTER_COLUMNS)
+    made = dead_letter_rows(LETTERS, [Message(value=written)])
+    assert made.ids == [letter.dead_letter_id.bytes]
+    assert len(made.rows[0]) == len(DEAD_LETTER_COLUMNS)
 
 
 def test_a_dead_letters_id_names_where_the_message_lay() -> None:
     first, again, other = (
-        dead_letter(Message(offset=offset), Invalid("x", "y")).dead_letter_id
+        dead_letter(PARTITION, Message(offset=offset), Invalid("x", "y")).dead_letter_id
         for offset in (1, 1, 2)
     )
     assert first == again != other
 
 
 def test_garbage_among_dead_letters_is_itself_a_dead_letter() -> None:
-    [(_, row)] = dead_letter_rows([Message(topic="dead-letters", value=b"{}")])
-    assert isinstance(row, Invalid)
+    made = dead_letter_rows(LETTERS, [Message(value=b"{}"), Message(value=None)])
+    assert made.rows == []
+    assert len(made.invalid) == 2
 
 
 def test_rows_are_encoded_as_clickhouse_reads_them() -> None:
