@@ -1,8 +1,6 @@
 """ClickHouse's HTTP interface as an ASGI application."""
 
 import asyncio
-import json
-import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -21,9 +19,9 @@ from deploy.local.clickhouse.admission import Admission
 from deploy.local.clickhouse.answers import Answer
 from deploy.local.clickhouse.bodies import Body, ClientLeftError, read_body
 from deploy.local.clickhouse.compression import Compressor, compressor
-from deploy.local.clickhouse.engine import Engine, Progress
+from deploy.local.clickhouse.engine import Engine
 from deploy.local.clickhouse.errors import ClickHouseError, refusal
-from deploy.local.clickhouse.formats import content_type
+from deploy.local.clickhouse.replies import Reply
 from deploy.local.clickhouse.requests import Target, parse_question, parse_target
 from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 
@@ -60,7 +58,7 @@ class QueryEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         headers = Headers(scope=scope)
-        reply = _Reply(send, dict(self._base_headers))
+        reply = Reply(send, dict(self._base_headers))
         try:
             _refuse_other_sites(headers)
             readonly = scope["method"] != "POST"
@@ -76,8 +74,19 @@ class QueryEndpoint:
             await reply.error(error, self._engine.version)
         except ClientLeftError:
             _log.debug("client left")
+        except OSError as error:
+            # A full disk, most likely: a large body waits in a file.
+            _log.error("request failed", reason=str(error))
+            if reply.begun:
+                raise
+            await reply.error(
+                refusal(
+                    1001, "STD_EXCEPTION", f"{error.strerror}: look at the disk of the server."
+                ),
+                self._engine.version,
+            )
 
-    async def _read_and_answer(self, target: Target, receive: Receive, reply: "_Reply") -> None:
+    async def _read_and_answer(self, target: Target, receive: Receive, reply: Reply) -> None:
         try:
             body = await read_body(
                 receive,
@@ -99,7 +108,7 @@ class QueryEndpoint:
             body.close()
 
     async def _take_turn(
-        self, target: Target, body: Body, left: asyncio.Task[None], reply: "_Reply"
+        self, target: Target, body: Body, left: asyncio.Task[None], reply: Reply
     ) -> None:
         if target.query_id in self._running:
             raise refusal(
@@ -117,7 +126,7 @@ class QueryEndpoint:
             self._running.discard(target.query_id)
 
     async def _answer(
-        self, target: Target, body: Body, left: asyncio.Task[None], reply: "_Reply"
+        self, target: Target, body: Body, left: asyncio.Task[None], reply: Reply
     ) -> None:
         encoding = target.encoding
         encoder = compressor(encoding) if encoding else None
@@ -133,8 +142,12 @@ class QueryEndpoint:
             more = True
             while more:
                 piece, more = await self._unless_left(run, run.next, left)
-                await reply.more(piece)
+                async with asyncio.timeout(self._settings.send_timeout):
+                    await reply.more(piece)
             await reply.end()
+        except TimeoutError:
+            # Without `end` here too: the connection is closed.
+            _log.warning("client reads nothing", seconds=self._settings.send_timeout)
         except ClickHouseError as error:
             if not reply.begun:
                 raise
@@ -236,82 +249,6 @@ class _Run:
             started = data or self.answer.progress.result_bytes
             return self.encode_last(data) if started else b""
         return self._encoder.compress(data)
-
-
-class _Reply:
-    """Sends one response in the way of ClickHouse."""
-
-    def __init__(self, send: Send, headers: dict[str, str]) -> None:
-        self._send = send
-        self._tag = ""
-        self.headers = headers
-        self.begun = False
-
-    def describe(self, progress: Progress, format_: str | None, encoding: str | None) -> None:
-        """Write what is known of the answer into the headers."""
-        self.headers["X-ClickHouse-Summary"] = _summary(progress)
-        self.headers["Content-Type"] = content_type(format_ or "")
-        if format_:
-            self.headers["X-ClickHouse-Format"] = format_
-        if encoding:
-            self.headers["Content-Encoding"] = encoding
-
-    async def whole(self, status: int, body: bytes, type_: str | None = None) -> None:
-        """A response whose length is known."""
-        if type_:
-            self.headers["Content-Type"] = type_
-        self.headers["Content-Length"] = str(len(body))
-        await self._start(status)
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def begin(self, body: bytes) -> None:
-        """The start of a response whose end is not known: an error can still come."""
-        self._tag = secrets.token_hex(8)
-        self.headers["X-ClickHouse-Exception-Tag"] = self._tag
-        await self._start(200)
-        await self.more(body)
-
-    async def more(self, body: bytes) -> None:
-        if body:
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b""})
-
-    async def error(self, error: ClickHouseError, version: str) -> None:
-        """An error instead of a result."""
-        self.headers.pop("Content-Encoding", None)
-        self.headers["X-ClickHouse-Exception-Code"] = str(error.code)
-        self.headers.setdefault("X-ClickHouse-Summary", _summary(Progress()))
-        body = _with_version(error, version).encode("utf-8", "replace") + b"\n"
-        await self.whole(error.status, body, "text/plain; charset=UTF-8")
-
-    def exception_block(self, error: ClickHouseError, version: str) -> bytes:
-        """How an error is told after a part of the result: clients look for the tag."""
-        message = _with_version(error, version).encode("utf-8", "replace") + b"\n"
-        tag = self._tag.encode()
-        start = b"\r\n__exception__\r\n" + tag + b"\r\n" + message
-        return start + b"%d " % len(message) + tag + b"\r\n__exception__\r\n"
-
-    async def _start(self, status: int) -> None:
-        self.begun = True
-        headers = [
-            (k.lower().encode(), v.encode("latin-1", "replace")) for k, v in self.headers.items()
-        ]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-
-def _summary(progress: Progress) -> str:
-    names = ("read_rows", "read_bytes", "written_rows", "written_bytes")
-    values = {name: str(getattr(progress, name)) for name in names}
-    values["total_rows_to_read"] = str(progress.read_rows)
-    for name in ("result_rows", "result_bytes", "elapsed_ns"):
-        values[name] = str(getattr(progress, name))
-    return json.dumps(values, separators=(",", ":"))
-
-
-def _with_version(error: ClickHouseError, version: str) -> str:
-    return error.message if "(version " in error.message else f"{error.message} (version {version})"
 
 
 def _refuse_other_sites(headers: Headers) -> None:

@@ -74,6 +74,15 @@ class EmbeddedClickHouseSettings(Settings):
             description="Seconds between two pieces of a request's body before it gets code 209.",
         ),
     ] = 60.0
+    send_timeout: Annotated[
+        float,
+        Field(
+            alias="WEIR_CLICKHOUSE_SEND_TIMEOUT",
+            gt=0,
+            le=3600,
+            description="Seconds a client may read nothing of its result before it is cut off.",
+        ),
+    ] = 300.0
     max_body: Annotated[
         int,
         Field(

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from pathlib import Path
 
 import clickhouse_connect
 import psutil
@@ -214,6 +215,20 @@ def test_a_client_that_reads_slowly_is_waited_for_in_bounded_memory(
         while time.monotonic() < deadline:
             assert client.query("SELECT 1").first_row == (1,)
         assert process.memory_info().rss - before < 200 * 1024**2
+
+
+def test_a_client_that_reads_nothing_is_cut_off(tmp_path: Path) -> None:
+    server = EmbeddedClickHouse(
+        tmp_path, {"WEIR_CLICKHOUSE_SEND_TIMEOUT": "0.5", "WEIR_CLICKHOUSE_CONNECTIONS": "1"}
+    )
+    server.start()
+    try:
+        with _send_query(server, "SELECT repeat('x', 1000) FROM numbers(1000000000)") as stuck:
+            stuck.recv(1000)
+            # The only connection of the engine is free again.
+            assert curl(server, body="SELECT 1").text == "1\n"
+    finally:
+        assert server.stop() == 0
 
 
 def test_max_execution_time_ends_a_query(clickhouse: EmbeddedClickHouse) -> None:
