@@ -21,9 +21,8 @@ def say(line: str) -> None:
 
 async def measure(folder: Path, parts: set[str]) -> None:
     """Runs the parts one after the other, each on topics and tables of its own."""
-    say(
-        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {sys.version.split()[0]}"
-    )
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    say(f"{os.cpu_count()} cores, {machine}")
     async with local_services(folder) as services:
         if "a" in parts:
             async with throwaway_weir(services, folder) as weir:

@@ -39,7 +39,8 @@ async def single_events(weir: Weir, folder: Path, say: Callable[[str], None]) ->
     # The first turn warms up.
     our_rate, their_rate = (sum(each.rate for each in turns[1:]) / 3 for turns in (ours, theirs))
     say(
-        f"(a) single events: {our_rate:,.0f} requests/s (p50 {ours[-1].p50:.1f} ms, p99 {ours[-1].p99:.1f} ms)"
+        f"(a) single events: {our_rate:,.0f} requests/s "
+        f"(p50 {ours[-1].p50:.1f} ms, p99 {ours[-1].p99:.1f} ms)"
     )
     say(f"    empty endpoint: {their_rate:,.0f} requests/s (p50 {theirs[-1].p50:.1f} ms)")
     say(f"    ratio {our_rate / their_rate:.2f} (asked: at least 0.6, goal 1.0)")

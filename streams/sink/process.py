@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from time import monotonic
@@ -54,6 +55,10 @@ class SinkFailed(Exception):
 
 async def _work(sink: Sink, settings: SinkSettings) -> None:
     await _start(sink, settings)
+    # What is there now stays; what comes are batches of flat rows without cycles, which a
+    # collector that looks at them again and again only slows down.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
     await sink.assigned.wait()
     notify("READY=1")
     log.info("sink ready", group=settings.group)
