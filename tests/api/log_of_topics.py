@@ -26,7 +26,6 @@ class LogOfTopics:
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
-        self._consumer.assign(self._partitions)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -42,6 +41,7 @@ class LogOfTopics:
     ) -> list[tuple[str, ConsumerRecord[bytes, bytes]]]:
         """All messages behind earlier `ends`, each with its topic's name in the registry."""
         ends = await self.ends()
+        self._consumer.assign(self._partitions)
         for partition, offset in before.items():
             self._consumer.seek(partition, offset)
         missing = sum(ends.values()) - sum(before.values())
@@ -49,5 +49,7 @@ class LogOfTopics:
         while len(records) < missing:
             for polled in (await self._consumer.getmany(timeout_ms=1_000)).values():
                 records.extend(polled)
+        # Or its fetches, which wait for messages, would hold up the next question for the ends.
+        self._consumer.unsubscribe()
         prefix = self._weir.topic("")
         return [(record.topic.removeprefix(prefix), record) for record in records]
