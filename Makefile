@@ -35,13 +35,13 @@ up: $(LOCAL) ## start all of Weir on this machine; Ctrl-C stops it
 	@exec .venv/bin/weir up
 
 test: $(DEVELOPMENT) ## run all tests on real Kafka and ClickHouse
-	@$(RUN) pytest -m "not docker" $(ARGS)
+	@$(RUN) pytest $(ARGS)
 
 test-fast: $(DEVELOPMENT) ## run the tests that need no server
-	@$(RUN) pytest -m "not services and not docker" $(ARGS)
+	@$(RUN) pytest -m "not services" $(ARGS)
 
 test-docker: $(DEVELOPMENT) ## run the end-to-end tests on the official images; needs Docker
-	@$(RUN) pytest -m docker $(ARGS)
+	@WEIR_TEST_SERVICES=docker $(RUN) pytest tests/api tests/end_to_end --ignore tests/end_to_end/test_one_machine.py $(ARGS)
 
 lint: $(DEVELOPMENT) ## check style, formatting and who imports whom
 	@.venv/bin/ruff check

@@ -11,7 +11,7 @@ import psutil
 from bench.edge import BATCH
 from bench.http_load import load
 from deploy.local.managed_process import ManagedProcess
-from tests.services import Services
+from tests.services import ClickHouseService, KafkaService, Service, Services
 from tests.weir import Weir, all_taken
 
 EVENTS = 2_000_000
@@ -26,8 +26,8 @@ async def of_each_process(
     await weir.post("/analytics/events", {"event_type": "page_view", "path": "/"})
     await weir.eventually(partial(all_taken, weir), process=sink)
     processes: dict[str, ManagedProcess | None] = {
-        "Kafka": services.kafka.process if services.kafka else None,
-        "ClickHouse": services.clickhouse.process if services.clickhouse else None,
+        "Kafka": _process_of(services.kafka),
+        "ClickHouse": _process_of(services.clickhouse),
         "API": api,
         "sink": sink,
     }
@@ -49,6 +49,10 @@ async def of_each_process(
     if stored != sent:
         raise RuntimeError(f"{sent} events were acknowledged and {stored} are counted")
     await asyncio.gather(api.stop(), sink.stop())
+
+
+def _process_of(service: Service) -> ManagedProcess | None:
+    return service.process if isinstance(service, KafkaService | ClickHouseService) else None
 
 
 def _megabytes(process: ManagedProcess | None) -> float:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.services import Services, local_services
+from tests.services import Services, started_services
 from tests.weir import Weir, throwaway_weir
 
 
 @pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests without the marker `services` or `docker` cannot open a connection."""
-    if request.node.get_closest_marker("services") or request.node.get_closest_marker("docker"):
+    """Tests without the marker `services` cannot open a connection."""
+    if request.node.get_closest_marker("services"):
         return
 
     def refuse(*_: object) -> None:
@@ -27,7 +27,7 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     """Kafka and ClickHouse for the whole run, on free ports, in a temporary folder."""
-    async with local_services(tmp_path_factory.mktemp("services")) as running:
+    async with started_services(tmp_path_factory.mktemp("services")) as running:
         yield running
 
 

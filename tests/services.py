@@ -1,12 +1,14 @@
 """Kafka and ClickHouse for tests: the very ones that `weir up` starts, or others by address."""
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 import aiohttp
 
@@ -68,18 +70,8 @@ class ClickHouseService:
             },
         )
         self.process.start()
-        deadline = monotonic() + 60
-        async with aiohttp.ClientSession() as session:
-            while True:
-                try:
-                    async with session.get(f"{self.url}/ping") as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                if not self.process.running or monotonic() > deadline:
-                    raise AssertionError("\n".join(self.process.last_lines()))
-                await asyncio.sleep(0.05)
+        process = self.process
+        await answers_pings(self.url, lambda: process.running)
 
     async def kill(self) -> None:
         if self.process is not None:
@@ -91,14 +83,48 @@ class ClickHouseService:
             await self.process.stop()
 
 
+async def answers_pings(url: str, alive: Callable[[], bool] = lambda: True) -> None:
+    """Returns when ClickHouse answers; fails when it has ended, or after a minute."""
+    deadline = monotonic() + 60
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"{url}/ping") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            if not alive() or monotonic() > deadline:
+                raise AssertionError(f"ClickHouse at {url} does not answer")
+            await asyncio.sleep(0.05)
+
+
+class Service(Protocol):
+    """A server that can be killed and started again on its data, at the same address."""
+
+    async def start(self) -> None:
+        """Returns when it is ready."""
+
+    async def kill(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Services:
-    """Where they are, and for the local ones how to kill and start them."""
+    """Where they are, and how to kill and start them."""
 
     kafka_servers: str
     clickhouse_url: str
-    kafka: KafkaService | None = None
-    clickhouse: ClickHouseService | None = None
+    kafka: Service
+    clickhouse: Service
+
+
+def started_services(folder: Path) -> AbstractAsyncContextManager[Services]:
+    """Kafka and ClickHouse until the block ends; the official images when so asked."""
+    if os.environ.get("WEIR_TEST_SERVICES") == "docker":
+        from tests.containers import container_services
+
+        return container_services(folder)
+    return local_services(folder)
 
 
 @asynccontextmanager

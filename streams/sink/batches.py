@@ -5,7 +5,7 @@ from typing import Final
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.sink.rows import Record
+from streams.sink.records import Record
 
 _NOTE: Final = "batch-end="
 

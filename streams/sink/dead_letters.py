@@ -14,7 +14,7 @@ from schemas.dead_letters import DeadLetter, dead_letter_id
 from schemas.servers import KafkaSettings
 from schemas.topics import DEAD_LETTERS
 from streams.failures import Invalid
-from streams.sink.rows import Record
+from streams.sink.records import Record
 
 log = structlog.get_logger()
 

@@ -14,7 +14,8 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.failures import Invalid, Overloaded, Retryable
 from streams.sink.batches import Batch, Span
 from streams.sink.known_ids import KnownIds
-from streams.sink.rows import Destination, Made, Record, Row, encode_rows
+from streams.sink.records import Made, Record, Row
+from streams.sink.rows import Destination, encode_rows
 from streams.sink.settings import SinkSettings
 
 log = structlog.get_logger()

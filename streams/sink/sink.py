@@ -14,9 +14,11 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.sink.batches import batch_in_doubt
 from streams.sink.dead_letters import DeadLetterWriter
+from streams.sink.fetching import read_slim_records
 from streams.sink.known_ids import Arrivals, KnownIds
 from streams.sink.lane import Lane, LaneParts, NotOwner
-from streams.sink.rows import DESTINATIONS, Record
+from streams.sink.records import Record
+from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
 from streams.sink.store import ClickHouseStore
 
@@ -65,6 +67,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     """Runs a lane for each partition that the group assigns, and no other."""
 
     def __init__(self, settings: SinkSettings) -> None:
+        read_slim_records()
         self._settings = settings
         self._store = ClickHouseStore(settings, insert_timeout=settings.insert_timeout)
         self._consumer = AIOKafkaConsumer(

@@ -1,30 +1,16 @@
 """The whole path: events in over HTTP, exact summaries out."""
 
 import asyncio
-import gzip
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.access_logs import counted_by_awk
 from tests.weir import Weir
 
 pytestmark = pytest.mark.services
-
-
-def counted_by_awk(log: Path) -> dict[str, int]:
-    """Path → count, as awk and uniq see the log."""
-    counted = subprocess.run(
-        ["sh", "-c", """awk '{split($7,a,"?"); print a[1]}' | sort | uniq -c"""],
-        input=gzip.decompress(log.read_bytes()),
-        capture_output=True,
-        check=True,
-        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-    )
-    lines = counted.stdout.decode().splitlines()
-    return {path: int(count) for count, path in (line.split(maxsplit=1) for line in lines)}
 
 
 async def replay(weir: Weir, log: Path) -> None:

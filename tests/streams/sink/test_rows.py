@@ -11,12 +11,11 @@ from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS,
 from streams.failures import Invalid
 from streams.sink.batches import Span, batch_in_doubt
 from streams.sink.dead_letters import dead_letter
+from streams.sink.records import Made, Row
 from streams.sink.rows import (
     DEAD_LETTER_COLUMNS,
     DESTINATIONS,
     EVENT_COLUMNS,
-    Made,
-    Row,
     dead_letter_rows,
     encode_rows,
     event_rows,
@@ -46,8 +45,8 @@ def rows_of(topic: Topic, *records: Message) -> Made:
 def only(record: Message) -> Row | Invalid:
     made = rows_of(PAGE_VIEWS, record)
     assert len(made.rows) == len(made.ids)
-    [result] = [*made.rows, *(failure for _, failure in made.invalid)]
-    return result
+    assert len(made.rows) + len(made.invalid) == 1
+    return made.rows[0] if made.rows else made.invalid[0][1]
 
 
 def test_a_full_event_becomes_a_row_column_by_column() -> None:

@@ -1,0 +1,113 @@
+"""What is checked by columns is what is checked one by one."""
+
+from dataclasses import dataclass
+
+import orjson
+from aiokafka.structs import TopicPartition
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, PAGE_VIEWS, Topic
+from streams.sink.event_columns import rows_of_usual_events, uuids
+from streams.sink.rows import _single_rows, event_rows
+
+ARRIVED = 1_795_000_000_123
+LATEST = "2026-11-19T11:06:40.123Z"
+usual_times = st.sampled_from(["2026-11-01T00:00:00.500Z", "1970-01-01T00:00:00.000Z", LATEST])
+odd_times = st.sampled_from(
+    [
+        "2026-02-30T00:00:00.000Z",
+        "2026-W48-2T09:30:00.000Z",
+        "2026-11-01 00:00:00.000Z",
+        "2026-11-01T00:00:00,000Z",
+        "2026-11-01T00:00:00.00²Z",
+        "2026-11-19T11:06:40.124Z",
+        "2026-11-01T00:00:00Z",
+        "1969-12-31T23:59:59.999Z",
+    ]
+)
+texts = st.text(min_size=1, max_size=4)
+
+
+@dataclass(frozen=True)
+class Message:
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+@st.composite
+def messages(draw: st.DrawFn, *, odd: bool) -> Message:
+    event_id = str(draw(st.uuids()))
+    fields: dict[str, object] = {
+        "event_id": event_id,
+        "event_type": draw(st.sampled_from(["page_view", "conversion", "custom", "a/b"])),
+        "path": draw(texts),
+        "occurred_at": draw(usual_times),
+    }
+    for name in ("user_id", "visitor_id", "source"):
+        if draw(st.booleans()):
+            fields[name] = draw(texts)
+    if draw(st.booleans()):
+        fields["metadata"] = {draw(texts): [draw(texts)] * draw(st.integers(0, 3))}
+    key = fields.get("user_id", event_id) if fields["event_type"] == "conversion" else event_id
+    if odd:
+        match draw(st.integers(0, 6)):
+            case 0:
+                fields["occurred_at"] = draw(odd_times)
+            case 1:
+                fields["event_id"] = event_id.upper()
+            case 2:
+                fields["event_id"] = event_id[:-1]
+            case 3:
+                key = "another"
+            case 4:
+                fields["metadata"] = [1]
+            case 5:
+                del fields["occurred_at"]
+            case 6:
+                fields["event_type"] = "no type"
+    return Message(draw(st.integers(0, 99)), ARRIVED, str(key).encode(), orjson.dumps(fields))
+
+
+@given(
+    st.sampled_from([PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS]),
+    st.lists(messages(odd=False), min_size=1, max_size=5),
+    st.lists(messages(odd=True), max_size=1),
+)
+@settings(max_examples=800, deadline=None)
+def test_columns_and_single_events_give_the_same_rows(
+    topic: Topic, usual: list[Message], odd: list[Message]
+) -> None:
+    partition = TopicPartition("a-topic", 3)
+    for records in (usual, usual + odd):
+        together = rows_of_usual_events(topic, partition, records, LATEST)
+        singly = _single_rows(topic, partition, records)
+        assert event_rows(topic, partition, records) == singly
+        if together is not None:
+            assert together == singly
+
+
+def test_usual_events_are_taken_by_columns() -> None:
+    key = "0192d2ab-0000-7000-8000-0000000000ff"
+    value = orjson.dumps(
+        {
+            "event_id": key,
+            "event_type": "page_view",
+            "path": "/",
+            "occurred_at": "2026-11-01T00:00:00.500Z",
+        }
+    )
+    records = [Message(number, ARRIVED, key.encode(), value) for number in range(3)]
+    made = rows_of_usual_events(PAGE_VIEWS, TopicPartition("t", 0), records, LATEST)
+    assert made is not None
+    assert len(made.rows) == 3
+
+
+def test_two_texts_that_only_together_look_like_uuids_are_refused() -> None:
+    first, second = "0192d2ab-0000-7000-8000-0000000000ff", "0192d2ab-0000-7000-8000-0000000000fe"
+    assert uuids([first, second]) is not None
+    assert uuids([first[:-1], "f" + second]) is None
+    assert uuids([first, second.upper()]) is None
+    assert uuids(["0192d2ab-0000-7000-8000-00000000 0ff", second]) is None
