@@ -55,6 +55,8 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         version="0.1.0",
         lifespan=lifespan,
         redirect_slashes=False,
+        # One page of documents is enough, and this one loads fonts and scripts from elsewhere.
+        redoc_url=None,
     )
     app.add_middleware(HeadAsGet)
     app.add_middleware(

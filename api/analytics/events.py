@@ -49,8 +49,8 @@ MAX_CURSOR_CHARACTERS: Final = 512
 class EventsQuestion(Range):
     """Which events, and which page of them."""
 
-    path: Path | None = None
-    user_id: User | None = None
+    path: Annotated[Path | None, Field(description="Only events of this path.")] = None
+    user_id: Annotated[User | None, Field(description="Only events of this user.")] = None
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description="How many events a page holds.")] = 50
 

@@ -56,15 +56,7 @@ def _within_reach(moment: datetime) -> datetime:
 Moment = Annotated[
     AwareDatetime, BeforeValidator(_written_as_a_date), AfterValidator(_within_reach)
 ]
-EventType = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=MAX_EVENT_TYPE_CHARACTERS,
-        description="Only events of this type; absent: all.",
-        examples=["page_view"],
-    ),
-]
+EventType = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS)]
 Path = Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARACTERS)]
 User = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
@@ -74,7 +66,10 @@ class Range(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    event_type: EventType | None = None
+    event_type: Annotated[
+        EventType | None,
+        Field(description="Only events of this type; absent: all.", examples=["page_view"]),
+    ] = None
     start: Annotated[
         Moment | None,
         Field(

@@ -1,0 +1,110 @@
+"""The OpenAPI document tells the truth: what it allows, the API does, and it never breaks."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.api.requests import EVENTS, Answer, ask, post
+from tests.weir import Json, Weir
+
+pytestmark = pytest.mark.services
+
+EXAMPLES = 100
+CONFIGURATION = """
+[checks]
+# A schema cannot say which cursors are ours, nor that `from` is not after `to`.
+positive_data_acceptance.enabled = false
+
+[[operations]]
+include-method = "POST"
+include-path = "/analytics/events"
+# An array in which one event is good is taken, whatever the others are.
+checks.negative_data_rejection.enabled = false
+"""
+
+
+async def document(weir: Weir) -> Json:
+    return (await ask(weir, "GET", "/openapi.json")).json
+
+
+async def test_schemathesis_finds_nothing(edge: Weir, tmp_path: Path) -> None:
+    """Examples, limits and random data, valid and invalid, at every operation.
+
+    It finds no 5xx, no status, content type, header or shape of an answer that the document
+    does not have, no invalid parameter that is accepted, no method that is wrongly answered.
+    """
+    configuration = tmp_path / "schemathesis.toml"
+    configuration.write_text(CONFIGURATION)
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        f"--config-file={configuration}",
+        "run",
+        f"{edge.url}/openapi.json",
+        f"--max-examples={EXAMPLES}",
+        "--generation-deterministic",
+        "--continue-on-failure",
+        "--no-color",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=tmp_path,
+    )
+    output, _ = await process.communicate()
+    text = output.decode()
+    assert process.returncode == 0, text
+    assert "5 selected / 5 total" in text
+    assert "No issues found" in text
+
+
+async def test_every_operation_documents_its_problems(edge: Weir) -> None:
+    api = await document(edge)
+    documented = {
+        (method, path): set(operation["responses"])
+        for path, operations in api["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert documented == {
+        ("post", "/analytics/events"): {"202", "400", "413", "415", "422", "503"},
+        ("get", "/analytics/events"): {"200", "422", "503"},
+        ("get", "/analytics/summary"): {"200", "422", "503"},
+        ("get", "/healthz"): {"200"},
+        ("get", "/readyz"): {"200", "503"},
+    }
+    for operations in api["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                kind = "application/json" if status < "300" else "application/problem+json"
+                assert list(response["content"]) == [kind]
+                assert response["content"][kind]["schema"]
+
+
+async def test_the_examples_are_taken(edge: Weir) -> None:
+    body = (await document(edge))["paths"][EVENTS]["post"]["requestBody"]["content"]
+    examples = body["application/json"]["examples"]
+    assert len(examples) >= 2
+    for example in examples.values():
+        assert (await post(edge, example["value"])).status == 202
+
+
+async def test_every_field_and_parameter_is_described(edge: Weir) -> None:
+    api = await document(edge)
+    event = api["components"]["schemas"]["NewEvent"]
+    assert event["additionalProperties"] is False
+    parameters = [
+        parameter
+        for path in ("/analytics/events", "/analytics/summary")
+        for parameter in api["paths"][path]["get"]["parameters"]
+    ]
+    described = {
+        **event["properties"],
+        **{f"?{each['name']}": each for each in parameters},
+    }
+    assert [name for name, each in described.items() if not each.get("description")] == []
+
+
+async def test_the_page_of_documents_loads(edge: Weir) -> None:
+    page: Answer = await ask(edge, "GET", "/docs")
+    assert page.status == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert b"/openapi.json" in page.body
