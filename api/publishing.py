@@ -20,6 +20,13 @@ log = structlog.get_logger()
 
 MAX_BATCH_BYTES = 262_144
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+CONNECT_SECONDS = 10.0
+GIVE_UP_SECONDS = 10.0
+"""A batch that takes longer is failed, and its producer replaced: nobody waits for it any more."""
+
+# uvloop raises a RuntimeError, not an OSError, for a write to a connection that the peer reset
+# a moment ago; aiokafka lets it through, and the task that it ends takes its producer with it.
+PRODUCER_ERRORS = (KafkaError, OSError, RuntimeError)
 
 
 class KafkaUnavailable(Exception):
@@ -70,7 +77,7 @@ class KafkaPublisher:
     aiokafka's `send` makes a future for each message (108,000/s measured); filling batches and
     sharing one future a batch reaches several times that, and a lone event never waits for a
     linger. With idempotence aiokafka never gives up on a batch, so what is unconfirmed is
-    bounded here by bytes, and a request stops waiting after `publish_timeout`.
+    bounded here by bytes and in time, and a request stops waiting after `publish_timeout`.
     """
 
     def __init__(self, settings: KafkaSettings, *, timeout: float, max_bytes: int) -> None:
@@ -106,7 +113,7 @@ class KafkaPublisher:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._producer.client.fetch_all_metadata()
-        except (KafkaError, TimeoutError):
+        except PRODUCER_ERRORS:
             return f"Kafka at {self._settings.bootstrap_servers} does not answer"
         return None
 
@@ -175,16 +182,20 @@ class KafkaPublisher:
             delivery = await self._connected().send_batch(
                 batch.builder, self._settings.topic(lane.topic), partition=lane.partition
             )
-            await delivery
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                await delivery
         except asyncio.CancelledError:
             batch.confirmed.set_exception(KafkaUnavailable("the edge is stopping"))
             raise
-        except (KafkaError, KafkaUnavailable) as error:
+        except KafkaUnavailable as error:
             batch.confirmed.set_exception(error)
-            if isinstance(error, KafkaError):
-                # aiokafka's producer is of no use after an error that its own retries did not
-                # outlast (aio-libs/aiokafka#759): a new one is made.
-                self._lost.set()
+        except PRODUCER_ERRORS as error:
+            batch.confirmed.set_exception(
+                KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}")
+            )
+            # aiokafka's producer is of no use after an error that its own retries did not
+            # outlast (aio-libs/aiokafka#759): a new one is made.
+            self._lost.set()
         else:
             batch.confirmed.set_result(None)
         finally:
@@ -195,7 +206,7 @@ class KafkaPublisher:
         while True:
             try:
                 await self._connect()
-            except (KafkaError, OSError) as error:
+            except PRODUCER_ERRORS as error:
                 self._problem = (
                     f"Kafka at {self._settings.bootstrap_servers} cannot be reached: "
                     f"{type(error).__name__}"
@@ -230,13 +241,16 @@ class KafkaPublisher:
             else self._settings.compression,
         )
         try:
-            await producer.start()
-            lanes = {}
-            for topic in EVENT_TOPICS:
-                partitions = await _partitions(producer, self._settings.topic(topic.name))
-                lanes[topic.name] = tuple(_Lane(topic.name, number) for number in range(partitions))
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await producer.start()
+                lanes = {}
+                for topic in EVENT_TOPICS:
+                    partitions = await _partitions(producer, self._settings.topic(topic.name))
+                    lanes[topic.name] = tuple(
+                        _Lane(topic.name, number) for number in range(partitions)
+                    )
         except BaseException:
-            await producer.stop()
+            await self._discard(producer)
             raise
         self._lanes = lanes
         self._producer = producer
@@ -245,9 +259,16 @@ class KafkaPublisher:
     async def _disconnect(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            with contextlib.suppress(KafkaError, TimeoutError):
+            await self._discard(producer)
+
+    async def _discard(self, producer: AIOKafkaProducer) -> None:
+        # stop() waits until all is delivered, which may be never: what is left is failed first
+        # (aiokafka has no public way to say so), and requests under way end with their connections.
+        producer._message_accumulator.fail_all(KafkaError("the producer is given up"))  # noqa: SLF001
+        for end in (producer.client.close, producer.stop):
+            with contextlib.suppress(*PRODUCER_ERRORS):
                 async with asyncio.timeout(self._timeout):
-                    await producer.stop()
+                    await end()
 
 
 class MissingTopics(Exception):

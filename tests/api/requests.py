@@ -25,11 +25,11 @@ class Answer:
     def json(self) -> Json:
         return orjson.loads(self.body)
 
-    def problem(self, status: int, field: str | None = None) -> Json:
+    def problem(self, status: int, field: str | None = None, *, at_most: int = 2_000) -> Json:
         """The problem document, which it must be: with this status, naming this field."""
         assert self.status == status, self.body[:500]
         assert self.headers["Content-Type"] == "application/problem+json"
-        assert len(self.body) < 2_000, "an echo of what was sent"
+        assert len(self.body) < at_most, "an echo of what was sent"
         document = self.json
         assert document["status"] == status
         assert document["title"]
