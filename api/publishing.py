@@ -158,8 +158,7 @@ class KafkaPublisher:
         batch = _Gathering(
             self._connected().create_batch(), asyncio.get_running_loop().create_future()
         )
-        # Whoever waits sees the failure; nobody may be waiting any more.
-        batch.confirmed.add_done_callback(lambda future: future.cancelled() or future.exception())
+        batch.confirmed.add_done_callback(_retrieved)
         lane.waiting.append(batch)
         return batch
 
@@ -182,8 +181,11 @@ class KafkaPublisher:
             delivery = await self._connected().send_batch(
                 batch.builder, self._settings.topic(lane.topic), partition=lane.partition
             )
-            async with asyncio.timeout(GIVE_UP_SECONDS):
-                await delivery
+            delivery.add_done_callback(_retrieved)
+            # Not cancelled when it takes too long: its failure must find someone.
+            if not (await asyncio.wait({delivery}, timeout=GIVE_UP_SECONDS))[0]:
+                raise TimeoutError
+            delivery.result()
         except asyncio.CancelledError:
             batch.confirmed.set_exception(KafkaUnavailable("the edge is stopping"))
             raise
@@ -269,6 +271,12 @@ class KafkaPublisher:
             with contextlib.suppress(*PRODUCER_ERRORS):
                 async with asyncio.timeout(self._timeout):
                     await end()
+
+
+def _retrieved(future: asyncio.Future[None]) -> None:
+    """Whoever waits sees a future's failure; nobody may be waiting any more."""
+    if not future.cancelled():
+        future.exception()
 
 
 class MissingTopics(Exception):
