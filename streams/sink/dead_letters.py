@@ -8,12 +8,13 @@ from typing import Final
 import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.dead_letters import DeadLetter, dead_letter_id
 from schemas.servers import KafkaSettings
 from schemas.topics import DEAD_LETTERS
-from streams.failures import Invalid
+from streams.failures import Invalid, Retryable
 from streams.sink.records import Record
 
 log = structlog.get_logger()
@@ -67,18 +68,21 @@ class DeadLetterWriter:
     async def write(
         self, partition: TopicPartition, invalid: Sequence[tuple[Record, Invalid]]
     ) -> None:
-        """Returns when Kafka has them all. Raises aiokafka's KafkaError."""
+        """Returns when Kafka has them all. Raises Retryable; some may have arrived then."""
         confirmations = []
-        for record, failure in invalid:
-            letter = dead_letter(partition, record, failure)
-            confirmations.append(
-                await self._producer.send(
-                    self._topic,
-                    key=str(letter.dead_letter_id).encode(),
-                    value=letter.model_dump_json().encode(),
+        try:
+            for record, failure in invalid:
+                letter = dead_letter(partition, record, failure)
+                confirmations.append(
+                    await self._producer.send(
+                        self._topic,
+                        key=str(letter.dead_letter_id).encode(),
+                        value=letter.model_dump_json().encode(),
+                    )
                 )
-            )
-        await asyncio.gather(*confirmations)
+            await asyncio.gather(*confirmations)
+        except KafkaError as error:
+            raise Retryable(f"dead letters: Kafka refused: {type(error).__name__}") from error
         for record, failure in invalid[:1]:
             log.warning(
                 "dead letters written",

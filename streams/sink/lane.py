@@ -53,7 +53,8 @@ class Store(Protocol):
 class DeadLetters(Protocol):
     async def write(
         self, partition: TopicPartition, invalid: Sequence[tuple[Record, Invalid]]
-    ) -> None: ...
+    ) -> None:
+        """Raises Retryable."""
 
 
 class NotOwner(Exception):
@@ -105,8 +106,8 @@ class Lane:
                     await self._commit(uncommitted.done())
                     uncommitted = None
                 continue
-            await self._store(batch)
-            uncommitted = batch.span
+            if await self._store(batch):
+                uncommitted = batch.span
 
     async def stop(self, *, within: float) -> None:
         """Lets a batch that is being stored end, for so many seconds; then run() may be cancelled.
@@ -155,22 +156,26 @@ class Lane:
                 batch=span.token,
                 advice="keep topics longer than the sink may stand still",
             )
-        if records:
-            await self._store(Batch(span, records))
-        await self._commit(span.done())
+        if not records or await self._store(Batch(span, records)):
+            await self._commit(span.done())
 
-    async def _store(self, batch: Batch) -> None:
+    async def _store(self, batch: Batch) -> bool:
+        """Whether the batch is stored; it is not even begun when the lane is to stop."""
         async with self._storing:
             if self._stopping:
-                return
+                return False
             await self._note(batch.span)
             made = self._parts.destination.make(self._name, batch.records)
             if made.invalid:
-                await self._parts.dead_letters.write(self._name, made.invalid)
+                await self._patiently(lambda: self._write_dead_letters(made))
             rows = await self._patiently(lambda: self._new_rows(batch, made))
             if rows:
                 await self._insert(batch.span, encode_rows(rows))
             self._stored_to = batch.span.last + 1
+            return True
+
+    async def _write_dead_letters(self, made: Made) -> None:
+        await self._parts.dead_letters.write(self._name, made.invalid)
 
     async def _note(self, span: Span) -> None:
         await self._commit(span.noted())

@@ -1,0 +1,162 @@
+"""A lane's order of effects, at moments that no kill test can choose."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import orjson
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from schemas.topics import PAGE_VIEWS
+from streams.failures import Invalid, Retryable
+from streams.sink.batches import Span
+from streams.sink.known_ids import Arrivals, KnownIds
+from streams.sink.lane import Lane, LaneParts
+from streams.sink.records import Record
+from streams.sink.rows import DESTINATIONS
+from streams.sink.settings import SinkSettings
+
+NAME = TopicPartition("page-views", 0)
+
+
+@dataclass(frozen=True)
+class Message:
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+def page_view(offset: int) -> Message:
+    event_id = f"0192d2ab-0000-7000-8000-{offset:012x}"
+    event = {"event_id": event_id, "event_type": "page_view", "path": "/"}
+    return Message(offset, 1_795_000_000_000, event_id.encode(), orjson.dumps(event))
+
+
+@dataclass
+class Effects:
+    """A partition, a table and dead letters that write down what is done to them, in order."""
+
+    records: list[Message]
+    done: list[str] = field(default_factory=list)
+    refusals: int = 0
+    at: int = 0
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def fetch(self, *, most: int, wait: float) -> list[Record]:
+        self.reading.set()
+        await self.go_on.wait()
+        # The real one gives way to others too.
+        await asyncio.sleep(0)
+        found: list[Record] = []
+        found += [each for each in self.records if each.offset >= self.at][:most]
+        self.at = found[-1].offset + 1 if found else self.at
+        return found
+
+    async def position(self) -> int:
+        return self.at
+
+    def go_back(self, offset: int) -> None:
+        self.at = offset
+
+    async def commit(self, offset: OffsetAndMetadata) -> None:
+        self.done.append(f"commit {offset.offset} {offset.metadata}".strip())
+
+    async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Retryable("not now")
+        self.done.append(f"insert {token} rows {len(orjson.loads(b'[' + rows + b']'))}")
+
+    async def write(
+        self, partition: TopicPartition, invalid: Sequence[tuple[Record, Invalid]]
+    ) -> None:
+        self.done.append(f"dead letters {len(invalid)}")
+
+    async def rows(self, sql: str, parameters: dict[str, object]) -> Sequence[Sequence[object]]:
+        return [[0]] if "count()" in sql else []
+
+    async def row_binary(self, sql: str, parameters: dict[str, object]) -> AsyncIterator[bytes]:
+        yield b""
+
+
+def lane(effects: Effects, in_doubt: Span | None = None) -> Lane:
+    parts = LaneParts(
+        partition=effects,
+        destination=DESTINATIONS[PAGE_VIEWS.name],
+        known_ids=KnownIds(Arrivals("page-views", 0, timedelta(days=7)), effects),
+        store=effects,
+        dead_letters=effects,
+        settings=SinkSettings(linger=0),
+    )
+    return Lane(NAME, parts, in_doubt)
+
+
+async def until(effects: Effects, last: str) -> None:
+    async with asyncio.timeout(5):
+        while last not in effects.done:  # noqa: ASYNC110 # the lane is what is waited for
+            await asyncio.sleep(0)
+
+
+async def test_a_batch_is_noted_then_stored_then_done() -> None:
+    effects = Effects([page_view(0), page_view(1), Message(2, 1_795_000_000_000, None, b"{")])
+    effects.go_on.set()
+    running = asyncio.create_task(lane(effects).run())
+    await until(effects, "commit 3")
+    running.cancel()
+    assert effects.done == [
+        "commit 0 batch-end=2",
+        "dead letters 1",
+        "insert page-views:0:0-2 rows 2",
+        "commit 3",
+    ]
+
+
+async def test_a_refused_insert_is_repeated_as_it_is() -> None:
+    effects = Effects([page_view(0)], refusals=2)
+    effects.go_on.set()
+    running = asyncio.create_task(lane(effects).run())
+    await until(effects, "commit 1")
+    running.cancel()
+    assert effects.done == ["commit 0 batch-end=0", "insert page-views:0:0-0 rows 1", "commit 1"]
+
+
+async def test_a_batch_in_doubt_is_repeated_to_its_end_and_no_further() -> None:
+    # Offsets 2 and 4 are missing, as transactions leave them; 5 belongs to the next batch.
+    effects = Effects([page_view(offset) for offset in (0, 1, 3, 5)])
+    effects.go_on.set()
+    running = asyncio.create_task(lane(effects, Span(NAME, 0, 4)).run())
+    await until(effects, "commit 6")
+    running.cancel()
+    assert effects.done == [
+        "commit 0 batch-end=4",
+        "insert page-views:0:0-4 rows 3",
+        "commit 5",
+        "commit 5 batch-end=5",
+        "insert page-views:0:5-5 rows 1",
+        "commit 6",
+    ]
+
+
+async def test_a_lane_stopped_while_it_repeats_leaves_the_batch_in_doubt() -> None:
+    effects = Effects([page_view(0), page_view(1)])
+    stopping = lane(effects, Span(NAME, 0, 1))
+    running = asyncio.create_task(stopping.run())
+    await effects.reading.wait()
+    await stopping.stop(within=1)
+    effects.go_on.set()
+    await asyncio.wait_for(running, 5)
+    assert effects.done == []
+
+
+async def test_copies_within_a_batch_are_stored_once() -> None:
+    first = page_view(0)
+    copy = Message(1, first.timestamp, first.key, first.value)
+    effects = Effects([first, copy])
+    effects.go_on.set()
+    running = asyncio.create_task(lane(effects).run())
+    await until(effects, "commit 2")
+    running.cancel()
+    assert "insert page-views:0:0-1 rows 1" in effects.done
