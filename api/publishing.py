@@ -5,6 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol, Self
 
 import structlog
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 MAX_BATCH_BYTES = 262_144
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_SECONDS = 10.0
+STOP_SECONDS = 1.0
 GIVE_UP_SECONDS = 10.0
 """A batch that takes longer is failed, and its producer replaced: nobody waits for it any more."""
 
@@ -101,7 +103,7 @@ class KafkaPublisher:
             await asyncio.gather(self._connector, return_exceptions=True)
         senders = [lane.sender for lanes in self._lanes.values() for lane in lanes if lane.sender]
         if senders:
-            await asyncio.wait(senders, timeout=self._timeout)
+            await asyncio.wait(senders, timeout=STOP_SECONDS)
         for sender in senders:
             sender.cancel()
         await self._disconnect()
@@ -177,6 +179,7 @@ class KafkaPublisher:
             lane.sender = None
 
     async def _deliver(self, lane: _Lane, batch: _Gathering) -> None:
+        producer = self._producer
         try:
             delivery = await self._connected().send_batch(
                 batch.builder, self._settings.topic(lane.topic), partition=lane.partition
@@ -197,7 +200,8 @@ class KafkaPublisher:
             )
             # aiokafka's producer is of no use after an error that its own retries did not
             # outlast (aio-libs/aiokafka#759): a new one is made.
-            self._lost.set()
+            if producer is self._producer:
+                self._lost.set()
         else:
             batch.confirmed.set_result(None)
         finally:
@@ -264,13 +268,21 @@ class KafkaPublisher:
             await self._discard(producer)
 
     async def _discard(self, producer: AIOKafkaProducer) -> None:
-        # stop() waits until all is delivered, which may be never: what is left is failed first
-        # (aiokafka has no public way to say so), and requests under way end with their connections.
-        producer._message_accumulator.fail_all(KafkaError("the producer is given up"))  # noqa: SLF001
-        for end in (producer.client.close, producer.stop):
+        # stop() waits until all is delivered, which may be never: the sender is ended first, and
+        # what it leaves is failed. aiokafka has no public way to do either.
+        sender = producer._sender.sender_task if producer._sender else None  # noqa: SLF001
+        if sender is not None:
+            sender.cancel()
+        for end in (producer.stop, producer.client.close):
             with contextlib.suppress(*PRODUCER_ERRORS):
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(STOP_SECONDS):
                     await end()
+        if sender is not None:
+            await asyncio.wait({sender}, timeout=STOP_SECONDS)
+        held = producer._message_accumulator  # noqa: SLF001
+        for batch in (*held._pending_batches, *chain.from_iterable(held._batches.values())):  # noqa: SLF001
+            if not batch.future.done():
+                batch.future.set_exception(KafkaError("the producer is given up"))
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:

@@ -350,31 +350,6 @@ async def connection(weir: Weir) -> tuple[asyncio.StreamReader, asyncio.StreamWr
     return await asyncio.open_connection(parts.hostname, parts.port)
 
 
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\nHost: weir\r\n\r\n",
-        b"GET /healthz HTTP/9.9\r\nHost: weir\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"POST /analytics/events HTTP/1.1\r\nHost: weir\r\nContent-Length: -5\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    ],
-    ids=["long URL", "version", "TLS", "length", "smuggling"],
-)
-async def test_what_is_not_http(edge: Weir, request_bytes: bytes) -> None:
-    reader, writer = await connection(edge)
-    try:
-        writer.write(request_bytes)
-        async with asyncio.timeout(5):
-            answer = await reader.read()
-    except ConnectionResetError:
-        answer = b""
-    finally:
-        writer.close()
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
-    assert (await ask(edge, "GET", "/healthz")).status == 200
-
-
 async def test_a_client_that_leaves_within_its_body(edge: Weir, topics: LogOfTopics) -> None:
     before = await topics.ends()
     for _ in range(5):

@@ -1,6 +1,7 @@
 """Kafka or ClickHouse away: 503 in time, memory bounded, recovery without a restart."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable
@@ -16,6 +17,7 @@ import pytest
 import pytest_asyncio
 from clickhouse_connect import get_client
 
+from api.publishing import KafkaPublisher, KafkaUnavailable, Message
 from deploy.local.kafka import LocalKafka
 from deploy.local.managed_process import ManagedProcess
 from deploy.local.ports import free_port
@@ -140,6 +142,44 @@ async def test_kafka_away(fragile: Weir, how: str) -> None:
     assert await accepted(weir, [*events, an_event("/after")])
     await weir.eventually(partial(counted, weir, "/after", 1), within=30, process=sink)
     assert await counted(weir, "/during", 200)
+
+
+async def test_an_outage_longer_than_anyone_waits_leaves_nothing_behind(
+    fragile: Weir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    weir, kafka = fragile, fragile.services.kafka
+    monkeypatch.setattr("api.publishing.GIVE_UP_SECONDS", 0.5)
+    async with KafkaPublisher(weir.kafka, timeout=0.2, max_bytes=MAX_UNCONFIRMED) as publisher:
+
+        async def published() -> bool:
+            try:
+                await publisher.publish(
+                    Message("page-views", f"{number}".encode(), b"x" * 1_000)
+                    for number in range(100)
+                )
+            except KafkaUnavailable:
+                return False
+            return True
+
+        async def given_up() -> bool:
+            assert not await published()
+            problem = await publisher.problem() or ""
+            return "cannot be reached" in problem and publisher._unconfirmed == 0
+
+        await weir.eventually(published)
+        tasks = len(asyncio.all_tasks())
+        async with outage(kafka, "killed"):
+            await weir.eventually(given_up, within=20)
+            # From now on it says so at once, and keeps nothing.
+            start = monotonic()
+            assert not await published()
+            assert monotonic() - start < 0.1
+        await weir.eventually(published, within=20)
+        assert await publisher.problem() is None
+        assert len(asyncio.all_tasks()) <= tasks
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert "destroyed" not in caplog.text
 
 
 @asynccontextmanager

@@ -1,0 +1,65 @@
+"""Serves the edge over HTTP: how it ends, and what it says to what is not HTTP."""
+
+import signal
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.app import create_app
+from api.problems import MEDIA_TYPE, Problem, problem_response
+from api.settings import ApiSettings
+
+MAX_HEAD_BYTES: Final = 65_536
+FINISH_SECONDS: Final = 3
+"""So long may requests that are under way take when the process is asked to end."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP with a bound on a request's head, and problem documents of its own."""
+
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # The scope is new with the first byte of a request, and whole with its last header.
+        scope = cast("Mapping[str, object] | None", self.scope)
+        if scope is None or "method" in scope:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the request's headers are larger than {MAX_HEAD_BYTES} bytes; send fewer",
+            )
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        self._refuse(HTTPStatus.BAD_REQUEST, "this cannot be read as an HTTP/1.1 request")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        body = bytes(problem_response(Problem(status, detail)).body)
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def serve(settings: ApiSettings) -> None:
+    """Answers until SIGTERM or SIGINT; finishes the requests under way, then returns."""
+    # uvicorn sends itself the signal again at its end, to end by it: that is no failure here.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http=BoundedHttp,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+    )
