@@ -205,13 +205,11 @@ async def test_memory_is_bounded_while_kafka_is_away(fragile: Weir) -> None:
     process = psutil.Process(api.pid)
     before = process.memory_info().rss
     async with outage(kafka, "killed"):
-        refused = 0
-        for _ in range(40):
+        for _ in range(20):
             answers = await asyncio.gather(*(post(weir, body) for _ in range(5)))
             for answer in answers:
                 is_away(answer, "Kafka")
-                refused += len(answer.body)
-        # 200 times 1 MB was sent, 4 MiB may wait; batches that are full and compressed count too.
+        # 100 times 1 MB was sent, 4 MiB may wait; batches that are full and compressed count too.
         grown = process.memory_info().rss - before
         assert grown < 16 * MAX_UNCONFIRMED
     await weir.eventually(partial(accepted, weir, an_event("/after")), within=20, process=api)
@@ -233,7 +231,7 @@ async def test_kafka_killed_under_load_again_and_again(fragile: Weir) -> None:
             done.append(number)
 
     clients = [asyncio.create_task(client(number)) for number in range(40)]
-    for _ in range(3):
+    for _ in range(2):
         goal = len(done) + 400
         await weir.eventually(partial(reached, done, goal), within=40, process=api)
         await kafka.kill()
