@@ -74,8 +74,12 @@ async def send(weir: Weir, events: list[Stored]) -> None:
 
 async def stored(weir: Weir, count: int) -> None:
     async def all_stored() -> bool:
-        [(rows,)] = await asyncio.to_thread(weir.query, "SELECT count() FROM events")
-        return int(rows) >= count
+        # A rollup has a batch some milliseconds after the raw events do.
+        [(rows, rolled_up)] = await asyncio.to_thread(
+            weir.query,
+            "SELECT (SELECT count() FROM events), (SELECT sum(count) FROM event_counts_hourly)",
+        )
+        return int(rows) == int(rolled_up) == count
 
     await weir.eventually(all_stored)
 
