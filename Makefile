@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast test-docker lint types check format bench lock clean
+.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations clean
 
 # Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
 PYTHON ?=
@@ -69,6 +69,9 @@ lock: $(LOCAL) ## write the lock files anew, for packages and for Kafka's jars
 	@$(COMPILE) pyproject.toml --extra local -c requirements/development.txt -o requirements/local.txt
 	@echo "Locking Kafka's jars ..."
 	@$(RUN) deploy.local.kafka.lock
+
+lock-migrations: $(DEVELOPMENT) ## lock ClickHouse migrations that are new
+	@$(RUN) schemas.migrations
 
 clean: ## remove what was installed and cached; .weir with its data stays
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

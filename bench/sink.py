@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 
 from schemas.partitioning import partition_for
 from schemas.topics import PAGE_VIEWS
+from streams.sink.records import Source
 from streams.sink.rows import EVENT_COLUMNS, encode_rows, event_rows
 from streams.sink.store import INSERT_SETTINGS
 from tests.weir import Weir, all_taken
@@ -112,8 +113,9 @@ def _raw_insert(weir: Weir, made: list[tuple[bytes, bytes]]) -> float:
             _Message(start + index, now, key, value)
             for index, (key, value) in enumerate(made[start : start + ROWS_AT_ONCE])
         ]
-        partition = TopicPartition(PAGE_VIEWS.name, start // ROWS_AT_ONCE % PAGE_VIEWS.partitions)
-        rows = event_rows(PAGE_VIEWS, partition, records).rows
+        number = start // ROWS_AT_ONCE % PAGE_VIEWS.partitions
+        source = Source(TopicPartition(PAGE_VIEWS.name, number), 0)
+        rows = event_rows(PAGE_VIEWS, source, records).rows
         blocks.append(encode_rows(rows))
     with clickhouse_connect.get_client(
         **settings.client_arguments(), database=settings.database

@@ -29,6 +29,10 @@ class DeadLetter(BaseModel):
     ]
 
 
-def dead_letter_id(topic: str, partition: int, offset: int) -> UUID:
-    """The same message always has the same id, so a repeated attempt counts once."""
-    return uuid5(_NAMESPACE, f"{topic}:{partition}:{offset}")
+def dead_letter_id(topic: str, partition: int, offset: int, arrived_at: int) -> UUID:
+    """The same message always has the same id, so a repeated attempt counts once.
+
+    `arrived_at` is the broker's time in epoch ms: it tells the message from one that lies at the
+    same offset of a topic that was made anew.
+    """
+    return uuid5(_NAMESPACE, f"{topic}:{partition}:{offset}:{arrived_at}")

@@ -77,7 +77,8 @@ def stored_exactly(weir: Weir, load: Load) -> list[str]:
     raw = dict(weir.query("SELECT path, count() FROM events GROUP BY path"))
     rollup = dict(weir.query("SELECT path, sum(count) FROM event_counts_hourly GROUP BY path"))
     [(ids, offsets, visitors)] = weir.query(
-        "SELECT uniqExact(event_id), uniqExact(topic, partition, offset), uniqExact(user_id)"
+        "SELECT uniqExact(event_id), uniqExact(topic, partition, incarnation, offset),"
+        " uniqExact(user_id)"
         " FROM events"
     )
     [(rolled_visitors,)] = weir.query("SELECT uniqMerge(visitors) FROM event_counts_hourly")

@@ -172,13 +172,23 @@ class Weir:
         await self.session.close()
         await self._drop()
 
-    async def _drop(self) -> None:
+    async def drop_topics(self) -> None:
+        """Deletes the topics with all that lies on them, and returns when they are gone."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"])
         await admin.start()
         try:
-            await admin.delete_topics([self.topic(topic.name) for topic in TOPICS])
+            names = [self.topic(topic.name) for topic in TOPICS]
+            await admin.delete_topics(names)
+
+            async def gone() -> bool:
+                return not set(names) & set(await admin.list_topics())
+
+            await self.eventually(gone)
         finally:
             await admin.close()
+
+    async def _drop(self) -> None:
+        await self.drop_topics()
         with get_client(**self.clickhouse.client_arguments()) as client:
             client.command(f"DROP DATABASE IF EXISTS {self.name}")
 

@@ -20,25 +20,27 @@ from schemas.limits import EARLIEST_OCCURRED_AT
 
 router = APIRouter(tags=["analytics"])
 
-# The key (occurred_at, topic, partition, offset) read backwards. The cursor is the key of the
-# last row shown; the bound on occurred_at beside the tuple lets the index cut the range.
+# The key (occurred_at, topic, partition, incarnation, offset) read backwards. The cursor is the
+# key of the last row shown; the bound on occurred_at beside the tuple lets the index cut the
+# range.
 EVENTS: Final = """
 SELECT
     toString(event_id), event_type, path, user_id, visitor_id, source,
     toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at),
-    metadata, topic, partition, offset
+    metadata, topic, partition, incarnation, offset
 FROM events
 WHERE occurred_at >= fromUnixTimestamp64Milli({start:Int64})
   AND occurred_at < fromUnixTimestamp64Milli({end:Int64})
   AND occurred_at <= fromUnixTimestamp64Milli({cursor_ms:Int64})
-  AND (occurred_at, topic, partition, offset) < (
+  AND (occurred_at, topic, partition, incarnation, offset) < (
     fromUnixTimestamp64Milli({cursor_ms:Int64}),
-    {cursor_topic:String}, {cursor_partition:UInt16}, {cursor_offset:UInt64}
+    {cursor_topic:String}, {cursor_partition:UInt16},
+    {cursor_incarnation:UInt32}, {cursor_offset:UInt64}
   )
   AND ({event_type:String} = '' OR event_type = {event_type:String})
   AND ({path:String} = '' OR path = {path:String})
   AND ({user_id:String} = '' OR user_id = {user_id:String})
-ORDER BY occurred_at DESC, topic DESC, partition DESC, offset DESC
+ORDER BY occurred_at DESC, topic DESC, partition DESC, incarnation DESC, offset DESC
 LIMIT {limit:UInt32}
 """
 
@@ -83,6 +85,7 @@ class Cursor:
     occurred_ms: int
     topic: str
     partition: int
+    incarnation: int
     offset: int
 
     def text(self) -> str:
@@ -90,7 +93,7 @@ class Cursor:
 
 
 # Behind every event: the first page starts here. "~" sorts after every topic's name.
-_FIRST_PAGE: Final = Cursor(epoch_ms(LATEST, LATEST), "~", 0, 0)
+_FIRST_PAGE: Final = Cursor(epoch_ms(LATEST, LATEST), "~", 0, 0, 0)
 
 
 def parse_cursor(text: str) -> Cursor:
@@ -98,12 +101,19 @@ def parse_cursor(text: str) -> Cursor:
     padded = text + "=" * (-len(text) % 4)
     try:
         match orjson.loads(urlsafe_b64decode(padded[:MAX_CURSOR_CHARACTERS])):
-            case [int() as ms, str() as topic, int() as partition, int() as offset] if (
+            case [
+                int() as ms,
+                str() as topic,
+                int() as partition,
+                int() as incarnation,
+                int() as offset,
+            ] if (
                 0 <= ms <= _FIRST_PAGE.occurred_ms
                 and 0 <= partition < 1 << 16
+                and 0 <= incarnation < 1 << 32
                 and 0 <= offset < 1 << 63
             ):
-                return Cursor(ms, topic, partition, offset)
+                return Cursor(ms, topic, partition, incarnation, offset)
     except (orjson.JSONDecodeError, Base64Error, ValueError):
         pass
     raise field_problem(
@@ -134,6 +144,7 @@ async def list_events(
             "cursor_ms": cursor.occurred_ms,
             "cursor_topic": cursor.topic,
             "cursor_partition": cursor.partition,
+            "cursor_incarnation": cursor.incarnation,
             "cursor_offset": cursor.offset,
             "event_type": question.event_type or "",
             "path": question.path or "",
@@ -150,7 +161,9 @@ async def list_events(
 
 
 def _cursor_of(row: Row) -> Cursor:
-    return Cursor(int(str(row[6])), str(row[9]), int(str(row[10])), int(str(row[11])))
+    return Cursor(
+        int(str(row[6])), str(row[9]), int(str(row[10])), int(str(row[11])), int(str(row[12]))
+    )
 
 
 def _stored_event(row: Row) -> dict[str, object]:

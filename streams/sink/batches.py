@@ -1,42 +1,69 @@
 """A batch of one partition, its name, and the note of it that survives a crash."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.sink.records import Record
+from streams.sink.records import Record, Source
 
-_NOTE: Final = "batch-end="
+_NOTE: Final = re.compile(r"incarnation=(\d+)(?: batch-end=(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The offsets `first..last` of a partition, both inclusive."""
+    """The offsets `first..last` of a source, both inclusive."""
 
-    partition: TopicPartition
+    source: Source
     first: int
     last: int
 
     @property
     def token(self) -> str:
         """The batch's name: the same span always has the same, so it is stored once."""
-        return f"{self.partition.topic}:{self.partition.partition}:{self.first}-{self.last}"
+        topic, partition = self.source.partition
+        return f"{topic}:{partition}:{self.source.incarnation}:{self.first}-{self.last}"
 
     def noted(self) -> OffsetAndMetadata:
         """What the group commits before the batch is inserted: begun at first, ends at last."""
-        return OffsetAndMetadata(self.first, f"{_NOTE}{self.last}")
+        begun = reached(self.source, self.first)
+        return OffsetAndMetadata(begun.offset, f"{begun.metadata} batch-end={self.last}")
 
     def done(self) -> OffsetAndMetadata:
         """What the group commits when the batch is stored and no other follows at once."""
-        return OffsetAndMetadata(self.last + 1, "")
+        return reached(self.source, self.last + 1)
 
 
-def batch_in_doubt(partition: TopicPartition, committed: OffsetAndMetadata | None) -> Span | None:
-    """The batch that a committed offset's note names: perhaps stored, perhaps not, or in part."""
-    if committed is None or not committed.metadata.startswith(_NOTE):
-        return None
-    return Span(partition, committed.offset, int(committed.metadata.removeprefix(_NOTE)))
+def reached(source: Source, offset: int) -> OffsetAndMetadata:
+    """What the group commits when everything below the offset is stored."""
+    return OffsetAndMetadata(offset, f"incarnation={source.incarnation}")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a sink takes a partition up: new here, with a batch in doubt, or neither."""
+
+    source: Source
+    new: bool
+    in_doubt: Span | None
+
+
+def position_from(
+    partition: TopicPartition, committed: OffsetAndMetadata | None, *, now: int
+) -> Position:
+    """The position that a committed offset and its note say.
+
+    Without a note of ours the partition is new here: Kafka or the group's offsets were made anew,
+    or somebody set them by hand. It then gets an incarnation of its own (`now`, epoch seconds),
+    so that its offsets are not taken for those that were stored before.
+    """
+    note = _NOTE.fullmatch(committed.metadata) if committed is not None else None
+    if committed is None or note is None:
+        return Position(Source(partition, now), new=True, in_doubt=None)
+    source = Source(partition, int(note[1]))
+    in_doubt = Span(source, committed.offset, int(note[2])) if note[2] else None
+    return Position(source, new=False, in_doubt=in_doubt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,9 @@ def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> 
     encoded = texts is None
     key, payload = texts or (_base64(record.key), _base64(record.value))
     return DeadLetter(
-        dead_letter_id=dead_letter_id(partition.topic, partition.partition, record.offset),
+        dead_letter_id=dead_letter_id(
+            partition.topic, partition.partition, record.offset, record.timestamp
+        ),
         topic=partition.topic,
         partition=partition.partition,
         offset=record.offset,

@@ -11,7 +11,6 @@ from itertools import repeat
 from typing import Final
 
 import msgspec
-from aiokafka.structs import TopicPartition
 
 from schemas.decoding import (
     WireEvent,
@@ -20,7 +19,7 @@ from schemas.decoding import (
     is_canonical_event_type,
 )
 from schemas.topics import CONVERSIONS, Topic, topic_for
-from streams.sink.records import Made, Record
+from streams.sink.records import Made, Record, Source
 
 _UUID: Final = 36
 _UUID_HYPHENS: Final = (8, 13, 18, 23)
@@ -30,7 +29,7 @@ _NO_MARKS: Final = str.maketrans("", "", "-T:.Z")
 
 
 def rows_of_usual_events(
-    topic: Topic, partition: TopicPartition, records: Sequence[Record], latest: str
+    topic: Topic, source: Source, records: Sequence[Record], latest: str
 ) -> Made | None:
     """The rows when every event is in canonical form and in its place, else None.
 
@@ -63,8 +62,9 @@ def rows_of_usual_events(
         times,
         [record.timestamp / 1000 for record in records],
         metadata,
-        repeat(partition.topic),
-        repeat(partition.partition),
+        repeat(source.partition.topic),
+        repeat(source.partition.partition),
+        repeat(source.incarnation),
         [record.offset for record in records],
         strict=False,
     )

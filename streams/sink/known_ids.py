@@ -1,7 +1,6 @@
 """Which ids of a partition have arrived before: a filter in memory, ClickHouse in doubt."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
@@ -10,6 +9,7 @@ import structlog
 from rbloom import Bloom
 
 from streams.failures import Retryable
+from streams.sink.records import Source
 
 log = structlog.get_logger()
 
@@ -31,12 +31,13 @@ WHERE topic = {topic:String} AND partition = {partition:UInt16}
   AND received_at >= toDateTime({since:UInt32}, 'UTC')
 """
 
-# Only copies at lower offsets count, or a batch that is repeated would drop its own rows.
+# Only copies at lower offsets count, or a batch that is repeated would drop its own rows. What
+# was stored under another incarnation is older, whatever its offset.
 FIRST_COPIES: Final = """
 SELECT DISTINCT id FROM known_ids
 WHERE topic = {topic:String} AND partition = {partition:UInt16}
   AND id IN {ids:Array(UUID)}
-  AND offset < {before:UInt64}
+  AND (incarnation != {incarnation:UInt32} OR offset < {before:UInt64})
   AND received_at >= toDateTime({since:UInt32}, 'UTC')
 """
 
@@ -51,15 +52,6 @@ class KnownIdsStore(Protocol):
         """The bytes of an answer in RowBinary, in pieces."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrivals:
-    """Whose ids: a partition of a topic, and how long an id stays known."""
-
-    topic: str
-    partition: int
-    window: timedelta
-
-
 class KnownIds:
     """The ids of one partition's window.
 
@@ -68,8 +60,10 @@ class KnownIds:
     anew from ClickHouse, which has forgotten what is older.
     """
 
-    def __init__(self, arrivals: Arrivals, store: KnownIdsStore) -> None:
-        self._arrivals = arrivals
+    def __init__(self, source: Source, window: timedelta, store: KnownIdsStore) -> None:
+        """`window`: how long an id stays known after it arrived."""
+        self.source = source
+        self._window = window
         self._store = store
         self._filter: Bloom | None = None
         self._capacity = 0
@@ -96,7 +90,7 @@ class KnownIds:
             # An answer that broke off in the middle: ids would be taken for new.
             raise Retryable("ClickHouse gave fewer known ids than it counted")
         self._filter, self._capacity, self._added = filled, capacity, added
-        log.debug("known ids loaded", topic=self._arrivals.topic, ids=added)
+        log.debug("known ids loaded", partition=str(self.source.partition), ids=added)
 
     async def known(
         self, ids: Sequence[bytes], *, before: int, first_arrival: datetime
@@ -116,6 +110,7 @@ class KnownIds:
             part = suspects[start : start + ASK_AT_ONCE]
             parameters = self._parameters(first_arrival) | {
                 "before": before,
+                "incarnation": self.source.incarnation,
                 "ids": [str(UUID(bytes=each)) for each in part],
             }
             rows = await self._store.rows(FIRST_COPIES, parameters)
@@ -133,10 +128,10 @@ class KnownIds:
         return self._filter
 
     def _parameters(self, moment: datetime) -> dict[str, object]:
-        since = moment.astimezone(UTC) - self._arrivals.window
+        since = moment.astimezone(UTC) - self._window
         return {
-            "topic": self._arrivals.topic,
-            "partition": self._arrivals.partition,
+            "topic": self.source.partition.topic,
+            "partition": self.source.partition.partition,
             "since": max(0, int(since.timestamp())),
         }
 

@@ -12,7 +12,7 @@ import structlog
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.failures import Invalid, Overloaded, Retryable
-from streams.sink.batches import Batch, Span
+from streams.sink.batches import Batch, Position, Span, reached
 from streams.sink.known_ids import KnownIds
 from streams.sink.records import Made, Record, Row
 from streams.sink.rows import Destination, encode_rows
@@ -80,10 +80,11 @@ class LaneParts:
 class Lane:
     """Takes one partition's records to ClickHouse, batch by batch, until it is stopped."""
 
-    def __init__(self, name: TopicPartition, parts: LaneParts, in_doubt: Span | None) -> None:
-        self._name = name
+    def __init__(self, position: Position, parts: LaneParts) -> None:
+        self._position = position
+        self._source = position.source
+        self._name = position.source.partition
         self._parts = parts
-        self._in_doubt = in_doubt
         self._stopping = False
         self._storing = asyncio.Lock()
         self._noted_at = 0.0
@@ -96,8 +97,10 @@ class Lane:
 
     async def run(self) -> None:
         """Works until cancelled or stopped. Raises NotOwner, GaveUp, or what Kafka raises."""
-        if self._in_doubt is not None:
-            await self._repeat(self._in_doubt)
+        if self._position.new:
+            await self._commit(reached(self._source, await self._parts.partition.position()))
+        if self._position.in_doubt is not None:
+            await self._repeat(self._position.in_doubt)
         uncommitted: Span | None = None
         while not self._stopping:
             batch = await self._gather(idle=IDLE_SECONDS if uncommitted is None else 0.0)
@@ -119,7 +122,7 @@ class Lane:
             async with asyncio.timeout(within):
                 async with self._storing:
                     if self._stored_to is not None:
-                        await self._commit(OffsetAndMetadata(self._stored_to, ""))
+                        await self._commit(reached(self._source, self._stored_to))
         except (TimeoutError, NotOwner):
             log.info("left a batch to the next owner", partition=str(self._name))
 
@@ -137,7 +140,7 @@ class Lane:
             more = await partition.fetch(most=settings.batch_rows - len(records), wait=wait)
             size += _bytes(more)
             records += more
-        return Batch(Span(self._name, records[0].offset, records[-1].offset), records)
+        return Batch(Span(self._source, records[0].offset, records[-1].offset), records)
 
     async def _repeat(self, span: Span) -> None:
         """Takes exactly the noted span from Kafka again and stores it under its name."""
@@ -165,7 +168,7 @@ class Lane:
             if self._stopping:
                 return False
             await self._note(batch.span)
-            made = self._parts.destination.make(self._name, batch.records)
+            made = self._parts.destination.make(self._source, batch.records)
             if made.invalid:
                 await self._patiently(lambda: self._write_dead_letters(made))
             rows = await self._patiently(lambda: self._new_rows(batch, made))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from aiokafka.structs import TopicPartition
+
 from streams.failures import Invalid
 
 Row = Sequence[object]
@@ -20,6 +22,18 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A partition, and since when (epoch seconds) this group has read it without a break.
+
+    A topic that is made anew begins at offset 0 again: the incarnation tells its offsets from
+    the old ones.
+    """
+
+    partition: TopicPartition
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Final
 from uuid import UUID
 
 import orjson
-from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
 
 from schemas.dead_letters import DeadLetter
@@ -22,7 +21,7 @@ from schemas.decoding import (
 from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, Topic, event_key, topic_for
 from streams.failures import Invalid
 from streams.sink.event_columns import rows_of_usual_events
-from streams.sink.records import Made, Record, Row
+from streams.sink.records import Made, Record, Row, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Destination:
 
     table: str
     columns: tuple[str, ...]
-    make: Callable[[TopicPartition, Sequence[Record]], Made]
+    make: Callable[[Source, Sequence[Record]], Made]
 
 
 CHUNK: Final = 250
@@ -49,6 +48,7 @@ EVENT_COLUMNS: Final = (
     "metadata",
     "topic",
     "partition",
+    "incarnation",
     "offset",
 )
 
@@ -66,31 +66,32 @@ DEAD_LETTER_COLUMNS: Final = (
     "received_at",
     "letter_topic",
     "letter_partition",
+    "letter_incarnation",
     "letter_offset",
 )
 
 
-def event_rows(topic: Topic, partition: TopicPartition, records: Sequence[Record]) -> Made:
+def event_rows(topic: Topic, source: Source, records: Sequence[Record]) -> Made:
     """The rows of events on a topic of the registry, and why others have none."""
     made = Made([], [], [])
     for start in range(0, len(records), CHUNK):
         chunk = records[start : start + CHUNK]
         # The earliest arrival bounds all: what lies beyond it the slow lane judges by its own.
         latest = latest_occurred_at(_moment(min(record.timestamp for record in chunk)))
-        usual = rows_of_usual_events(topic, partition, chunk, latest)
+        usual = rows_of_usual_events(topic, source, chunk, latest)
         if usual is None:
-            usual = _single_rows(topic, partition, chunk)
+            usual = _single_rows(topic, source, chunk)
         made.ids.extend(usual.ids)
         made.rows.extend(usual.rows)
         made.invalid.extend(usual.invalid)
     return made
 
 
-def _single_rows(topic: Topic, partition: TopicPartition, records: Sequence[Record]) -> Made:
+def _single_rows(topic: Topic, source: Source, records: Sequence[Record]) -> Made:
     made = Made([], [], [])
     for record in records:
         try:
-            identity, row = _explained_row(topic, partition, record)
+            identity, row = _explained_row(topic, source, record)
         except Invalid as failure:
             made.invalid.append((record, failure))
         else:
@@ -99,7 +100,7 @@ def _single_rows(topic: Topic, partition: TopicPartition, records: Sequence[Reco
     return made
 
 
-def _explained_row(topic: Topic, partition: TopicPartition, record: Record) -> tuple[bytes, Row]:
+def _explained_row(topic: Topic, source: Source, record: Record) -> tuple[bytes, Row]:
     """The slow lane: the row of an event in any form, or Invalid, which says why there is none."""
     if record.value is None:
         raise Invalid("empty", "the message has no value; events are never deleted by key")
@@ -125,13 +126,14 @@ def _explained_row(topic: Topic, partition: TopicPartition, record: Record) -> t
         event.occurred_at or _moment_text(record.timestamp),
         record.timestamp / 1000,
         bytes(event.metadata).decode(),
-        partition.topic,
-        partition.partition,
+        source.partition.topic,
+        source.partition.partition,
+        source.incarnation,
         record.offset,
     )
 
 
-def dead_letter_rows(partition: TopicPartition, records: Sequence[Record]) -> Made:
+def dead_letter_rows(source: Source, records: Sequence[Record]) -> Made:
     """The rows of dead letters; others have none (somebody else wrote to the topic)."""
     made = Made([], [], [])
     for record in records:
@@ -155,8 +157,9 @@ def dead_letter_rows(partition: TopicPartition, records: Sequence[Record]) -> Ma
                 letter.payload or "",
                 letter.encoding,
                 record.timestamp / 1000,
-                partition.topic,
-                partition.partition,
+                source.partition.topic,
+                source.partition.partition,
+                source.incarnation,
                 record.offset,
             )
         )

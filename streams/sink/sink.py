@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 import structlog
@@ -12,10 +12,10 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.sink.batches import batch_in_doubt
+from streams.sink.batches import position_from
 from streams.sink.dead_letters import DeadLetterWriter
 from streams.sink.fetching import read_slim_records
-from streams.sink.known_ids import Arrivals, KnownIds
+from streams.sink.known_ids import KnownIds
 from streams.sink.lane import Lane, LaneParts, NotOwner
 from streams.sink.records import Record
 from streams.sink.rows import DESTINATIONS
@@ -173,12 +173,19 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     def _start_lane(self, name: TopicPartition, committed: OffsetAndMetadata | None) -> None:
         registered = name.topic.removeprefix(self._settings.topic_prefix)
+        position = position_from(name, committed, now=int(time()))
+        if position.new:
+            log.info("a partition is new here", partition=str(name), source=str(position.source))
         kept_at, known_ids = self._known_ids.pop(name, (None, None))
-        if known_ids is None or committed is None or committed.offset != kept_at:
-            arrivals = Arrivals(name.topic, name.partition, self._settings.deduplication_window)
-            known_ids = KnownIds(arrivals, self._store)
+        if (
+            known_ids is None
+            or known_ids.source != position.source
+            or committed is None
+            or committed.offset != kept_at
+        ):
+            known_ids = KnownIds(position.source, self._settings.deduplication_window, self._store)
         lane = Lane(
-            name,
+            position,
             LaneParts(
                 partition=OwnedPartition(self._consumer, name),
                 destination=DESTINATIONS[registered],
@@ -187,7 +194,6 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
                 dead_letters=DeadLetterWriter(self._producer, self._settings),
                 settings=self._settings,
             ),
-            batch_in_doubt(name, committed),
         )
         task = asyncio.create_task(lane.run(), name=f"lane {name.topic}:{name.partition}")
         task.add_done_callback(self._lane_ended)

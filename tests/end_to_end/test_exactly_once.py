@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from deploy.local.managed_process import ManagedProcess
+from deploy.topics import create_topics
 from tests.load import Load, send, stored_exactly
 from tests.services import started_services
 from tests.weir import Weir, all_taken, throwaway_weir
@@ -190,3 +191,25 @@ async def test_without_the_window_of_known_ids_copies_are_counted(weir: Weir) ->
         await send(weir, load.messages(1_000))
         await weir.eventually(partial(all_taken, weir), process=sink)
     assert any("raw events" in each for each in stored_exactly(weir, load))
+
+
+async def test_topics_made_anew_beside_old_tables_lose_and_double_nothing(weir: Weir) -> None:
+    load = Load(seed=11)
+    await send(weir, load.messages(2_000))
+    await finish(weir, load, sink := weir.start_sink(SMALL_BATCHES))
+    assert await sink.stop(15) == 0
+    await weir.drop_topics()
+    await create_topics(weir.kafka, lambda _: None)
+    # Offsets begin at 0 again, and the group's are gone; copies of old events come along.
+    await send(weir, load.messages(2_000))
+    await finish(weir, load, weir.start_sink(SMALL_BATCHES))
+
+
+async def test_a_group_that_begins_again_doubles_nothing(weir: Weir) -> None:
+    load = Load(seed=12)
+    await send(weir, load.messages(2_000))
+    await finish(weir, load, sink := weir.start_sink(SMALL_BATCHES))
+    assert await sink.stop(15) == 0
+    weir.environment["WEIR_SINK_GROUP"] += "-renamed"
+    await send(weir, load.messages(500))
+    await finish(weir, load, weir.start_sink(SMALL_BATCHES))

@@ -18,6 +18,7 @@ from api.problems import Problem
         st.integers(0, 4 * 10**12),
         st.text(max_size=20),
         st.integers(0, 2**16 - 1),
+        st.integers(0, 2**32 - 1),
         st.integers(0, 2**63 - 1),
     )
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, PAGE_VIEWS, Topic
 from streams.sink.event_columns import rows_of_usual_events, uuids
+from streams.sink.records import Source
 from streams.sink.rows import _single_rows, event_rows
 
 ARRIVED = 1_795_000_000_123
@@ -80,11 +81,11 @@ def messages(draw: st.DrawFn, *, odd: bool) -> Message:
 def test_columns_and_single_events_give_the_same_rows(
     topic: Topic, usual: list[Message], odd: list[Message]
 ) -> None:
-    partition = TopicPartition("a-topic", 3)
+    source = Source(TopicPartition("a-topic", 3), 7)
     for records in (usual, usual + odd):
-        together = rows_of_usual_events(topic, partition, records, LATEST)
-        singly = _single_rows(topic, partition, records)
-        assert event_rows(topic, partition, records) == singly
+        together = rows_of_usual_events(topic, source, records, LATEST)
+        singly = _single_rows(topic, source, records)
+        assert event_rows(topic, source, records) == singly
         if together is not None:
             assert together == singly
 
@@ -100,7 +101,7 @@ def test_usual_events_are_taken_by_columns() -> None:
         }
     )
     records = [Message(number, ARRIVED, key.encode(), value) for number in range(3)]
-    made = rows_of_usual_events(PAGE_VIEWS, TopicPartition("t", 0), records, LATEST)
+    made = rows_of_usual_events(PAGE_VIEWS, Source(TopicPartition("t", 0), 7), records, LATEST)
     assert made is not None
     assert len(made.rows) == 3
 

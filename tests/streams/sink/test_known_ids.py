@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from aiokafka.structs import TopicPartition
 from clickhouse_connect import get_client
 
 from streams.sink import known_ids
-from streams.sink.known_ids import Arrivals, KnownIds
+from streams.sink.known_ids import KnownIds
+from streams.sink.records import Source
 from streams.sink.store import ClickHouseStore
 from tests.weir import Weir
 
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.services
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 WINDOW = timedelta(days=7)
+SOURCE = Source(TopicPartition("page-views", 1), 7)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -26,18 +29,20 @@ async def store(weir: Weir) -> AsyncIterator[ClickHouseStore]:
     await own.close()
 
 
-def arrived(weir: Weir, *rows: tuple[str, int, UUID, int, datetime]) -> None:
+def arrived(weir: Weir, *rows: tuple[str, int, UUID, int, datetime], incarnation: int = 7) -> None:
     settings = weir.clickhouse
     with get_client(**settings.client_arguments(), database=settings.database) as client:
         client.insert(
-            "known_ids", rows, column_names=["topic", "partition", "id", "offset", "received_at"]
+            "known_ids",
+            [(*row, incarnation) for row in rows],
+            column_names=["topic", "partition", "id", "offset", "received_at", "incarnation"],
         )
 
 
 async def known(
     store: ClickHouseStore, *ids: UUID, before: int = 1_000, at: datetime = NOW
 ) -> set[UUID]:
-    own = KnownIds(Arrivals("page-views", 1, WINDOW), store)
+    own = KnownIds(SOURCE, WINDOW, store)
     found = await own.known([each.bytes for each in ids], before=before, first_arrival=at)
     return {UUID(bytes=each) for each in found}
 
@@ -54,6 +59,9 @@ async def test_only_lower_offsets_of_the_same_partition_in_the_window_count(
         ("conversions", 1, other_topic, 10, NOW),
         ("page-views", 1, old, 10, NOW - WINDOW - timedelta(seconds=1)),
     )
+    before_kafka_was_made_anew = uuid4()
+    arrived(weir, ("page-views", 1, before_kafka_was_made_anew, 5_000, NOW), incarnation=6)
+    assert await known(store, before_kafka_was_made_anew) == {before_kafka_was_made_anew}
     ids = (usual, later, elsewhere, other_topic, old, new)
     assert await known(store, *ids) == {usual}
     assert await known(store, *ids, before=1_001) == {usual, later}
@@ -65,7 +73,7 @@ async def test_a_full_filter_is_made_anew_and_forgets_nothing(
     weir: Weir, store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(known_ids, "MIN_CAPACITY", 100)
-    own = KnownIds(Arrivals("page-views", 1, WINDOW), store)
+    own = KnownIds(SOURCE, WINDOW, store)
     everything: list[UUID] = []
     for turn in range(8):
         batch = [uuid4() for _ in range(60)]

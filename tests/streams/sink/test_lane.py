@@ -10,14 +10,14 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.topics import PAGE_VIEWS
 from streams.failures import Invalid, Retryable
-from streams.sink.batches import Span
-from streams.sink.known_ids import Arrivals, KnownIds
+from streams.sink.batches import Position, Span
+from streams.sink.known_ids import KnownIds
 from streams.sink.lane import Lane, LaneParts
-from streams.sink.records import Record
+from streams.sink.records import Record, Source
 from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
 
-NAME = TopicPartition("page-views", 0)
+SOURCE = Source(TopicPartition("page-views", 0), 7)
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,16 @@ class Effects:
         yield b""
 
 
-def lane(effects: Effects, in_doubt: Span | None = None) -> Lane:
+def lane(effects: Effects, in_doubt: Span | None = None, *, new: bool = False) -> Lane:
     parts = LaneParts(
         partition=effects,
         destination=DESTINATIONS[PAGE_VIEWS.name],
-        known_ids=KnownIds(Arrivals("page-views", 0, timedelta(days=7)), effects),
+        known_ids=KnownIds(SOURCE, timedelta(days=7), effects),
         store=effects,
         dead_letters=effects,
         settings=SinkSettings(linger=0),
     )
-    return Lane(NAME, parts, in_doubt)
+    return Lane(Position(SOURCE, new=new, in_doubt=in_doubt), parts)
 
 
 async def until(effects: Effects, last: str) -> None:
@@ -104,13 +104,13 @@ async def test_a_batch_is_noted_then_stored_then_done() -> None:
     effects = Effects([page_view(0), page_view(1), Message(2, 1_795_000_000_000, None, b"{")])
     effects.go_on.set()
     running = asyncio.create_task(lane(effects).run())
-    await until(effects, "commit 3")
+    await until(effects, "commit 3 incarnation=7")
     running.cancel()
     assert effects.done == [
-        "commit 0 batch-end=2",
+        "commit 0 incarnation=7 batch-end=2",
         "dead letters 1",
-        "insert page-views:0:0-2 rows 2",
-        "commit 3",
+        "insert page-views:0:7:0-2 rows 2",
+        "commit 3 incarnation=7",
     ]
 
 
@@ -118,31 +118,35 @@ async def test_a_refused_insert_is_repeated_as_it_is() -> None:
     effects = Effects([page_view(0)], refusals=2)
     effects.go_on.set()
     running = asyncio.create_task(lane(effects).run())
-    await until(effects, "commit 1")
+    await until(effects, "commit 1 incarnation=7")
     running.cancel()
-    assert effects.done == ["commit 0 batch-end=0", "insert page-views:0:0-0 rows 1", "commit 1"]
+    assert effects.done == [
+        "commit 0 incarnation=7 batch-end=0",
+        "insert page-views:0:7:0-0 rows 1",
+        "commit 1 incarnation=7",
+    ]
 
 
 async def test_a_batch_in_doubt_is_repeated_to_its_end_and_no_further() -> None:
     # Offsets 2 and 4 are missing, as transactions leave them; 5 belongs to the next batch.
     effects = Effects([page_view(offset) for offset in (0, 1, 3, 5)])
     effects.go_on.set()
-    running = asyncio.create_task(lane(effects, Span(NAME, 0, 4)).run())
-    await until(effects, "commit 6")
+    running = asyncio.create_task(lane(effects, Span(SOURCE, 0, 4)).run())
+    await until(effects, "commit 6 incarnation=7")
     running.cancel()
     assert effects.done == [
-        "commit 0 batch-end=4",
-        "insert page-views:0:0-4 rows 3",
-        "commit 5",
-        "commit 5 batch-end=5",
-        "insert page-views:0:5-5 rows 1",
-        "commit 6",
+        "commit 0 incarnation=7 batch-end=4",
+        "insert page-views:0:7:0-4 rows 3",
+        "commit 5 incarnation=7",
+        "commit 5 incarnation=7 batch-end=5",
+        "insert page-views:0:7:5-5 rows 1",
+        "commit 6 incarnation=7",
     ]
 
 
 async def test_a_lane_stopped_while_it_repeats_leaves_the_batch_in_doubt() -> None:
     effects = Effects([page_view(0), page_view(1)])
-    stopping = lane(effects, Span(NAME, 0, 1))
+    stopping = lane(effects, Span(SOURCE, 0, 1))
     running = asyncio.create_task(stopping.run())
     await effects.reading.wait()
     await stopping.stop(within=1)
@@ -157,6 +161,15 @@ async def test_copies_within_a_batch_are_stored_once() -> None:
     effects = Effects([first, copy])
     effects.go_on.set()
     running = asyncio.create_task(lane(effects).run())
-    await until(effects, "commit 2")
+    await until(effects, "commit 2 incarnation=7")
     running.cancel()
-    assert "insert page-views:0:0-1 rows 1" in effects.done
+    assert "insert page-views:0:7:0-1 rows 1" in effects.done
+
+
+async def test_a_new_partition_is_noted_before_anything_is_read() -> None:
+    effects = Effects([page_view(5)], at=5)
+    effects.go_on.set()
+    running = asyncio.create_task(lane(effects, new=True).run())
+    await until(effects, "commit 6 incarnation=7")
+    running.cancel()
+    assert effects.done[:2] == ["commit 5 incarnation=7", "commit 5 incarnation=7 batch-end=5"]

@@ -1,6 +1,7 @@
 """A message becomes a row or a reason, always the same one."""
 
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import orjson
 import pytest
@@ -9,9 +10,9 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from schemas.dead_letters import DeadLetter
 from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS, Topic
 from streams.failures import Invalid
-from streams.sink.batches import Span, batch_in_doubt
+from streams.sink.batches import Position, Span, position_from
 from streams.sink.dead_letters import dead_letter
-from streams.sink.records import Made, Row
+from streams.sink.records import Made, Row, Source
 from streams.sink.rows import (
     DEAD_LETTER_COLUMNS,
     DESTINATIONS,
@@ -39,7 +40,7 @@ def page_view(**fields: object) -> bytes:
 
 
 def rows_of(topic: Topic, *records: Message) -> Made:
-    return event_rows(topic, TopicPartition(topic.name, 3), records)
+    return event_rows(topic, Source(TopicPartition(topic.name, 3), 7), records)
 
 
 def only(record: Message) -> Row | Invalid:
@@ -73,6 +74,7 @@ def test_a_full_event_becomes_a_row_column_by_column() -> None:
         "metadata": '{"status":200}',
         "topic": "page-views",
         "partition": 3,
+        "incarnation": 7,
         "offset": 42,
     }
 
@@ -153,21 +155,23 @@ def test_a_dead_letter_keeps_every_byte_and_has_a_row(
     written = letter.model_dump_json().encode()
     assert len(written) < 2 * max(len(value or b""), 500)
     assert DeadLetter.model_validate_json(written) == letter
-    made = dead_letter_rows(LETTERS, [Message(value=written)])
+    made = dead_letter_rows(Source(LETTERS, 7), [Message(value=written)])
     assert made.ids == [letter.dead_letter_id.bytes]
     assert len(made.rows[0]) == len(DEAD_LETTER_COLUMNS)
 
 
-def test_a_dead_letters_id_names_where_the_message_lay() -> None:
-    first, again, other = (
-        dead_letter(PARTITION, Message(offset=offset), Invalid("x", "y")).dead_letter_id
-        for offset in (1, 1, 2)
-    )
-    assert first == again != other
+def test_a_dead_letters_id_names_the_message_and_no_other() -> None:
+    def letter(**changes: int) -> UUID:
+        record = replace(Message(), **changes)  # type: ignore[arg-type] # fields by name
+        return dead_letter(PARTITION, record, Invalid("x", "y")).dead_letter_id
+
+    assert letter() == letter()
+    # Another offset, or the same offset of a topic that was made anew.
+    assert len({letter(), letter(offset=43), letter(timestamp=1_795_000_000_124)}) == 3
 
 
 def test_garbage_among_dead_letters_is_itself_a_dead_letter() -> None:
-    made = dead_letter_rows(LETTERS, [Message(value=b"{}"), Message(value=None)])
+    made = dead_letter_rows(Source(LETTERS, 7), [Message(value=b"{}"), Message(value=None)])
     assert made.rows == []
     assert len(made.invalid) == 2
 
@@ -183,10 +187,21 @@ def test_every_topic_that_the_sink_reads_has_a_destination() -> None:
 
 
 def test_a_note_names_the_batch_that_is_in_doubt() -> None:
-    partition = TopicPartition("page-views", 1)
-    span = Span(partition, 10, 19)
-    assert batch_in_doubt(partition, span.noted()) == span
-    assert span.token == "page-views:1:10-19"
-    assert batch_in_doubt(partition, span.done()) is None
-    assert span.done() == OffsetAndMetadata(20, "")
-    assert batch_in_doubt(partition, None) is None
+    source = Source(PARTITION, 7)
+    span = Span(source, 10, 19)
+    assert span.token == "page-views:3:7:10-19"
+    assert span.noted() == OffsetAndMetadata(10, "incarnation=7 batch-end=19")
+    assert position_from(PARTITION, span.noted(), now=99) == Position(source, False, span)
+    assert span.done() == OffsetAndMetadata(20, "incarnation=7")
+    assert position_from(PARTITION, span.done(), now=99) == Position(source, False, None)
+
+
+@pytest.mark.parametrize(
+    "committed",
+    [None, OffsetAndMetadata(-1, ""), OffsetAndMetadata(5, ""), OffsetAndMetadata(5, "by hand")],
+)
+def test_a_position_without_our_note_begins_an_incarnation(
+    committed: OffsetAndMetadata | None,
+) -> None:
+    position = position_from(PARTITION, committed, now=99)
+    assert position == Position(Source(PARTITION, 99), new=True, in_doubt=None)
