@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from api import health
 from api.analytics import events, ingest, summary
 from api.clickhouse import ClickHouseReader
+from api.documentation import serve_documentation
 from api.head import HeadAsGet
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
@@ -55,7 +56,8 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         version="0.1.0",
         lifespan=lifespan,
         redirect_slashes=False,
-        # One page of documents is enough, and this one loads fonts and scripts from elsewhere.
+        # One page of documents is enough, and none may load scripts from elsewhere.
+        docs_url=None,
         redoc_url=None,
     )
     app.add_middleware(HeadAsGet)
@@ -64,6 +66,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
     )
     for router in (ingest.router, events.router, summary.router, health.router):
         app.include_router(router)
+    serve_documentation(app)
     install_problems(app)
     _document_models(app)
     return app

@@ -25,7 +25,7 @@ EXIT_NOT_WEIR = 69
 EXIT_TRY_AGAIN = 75
 EXIT_CONFIGURATION = 78
 _REDRAW_SECONDS = 0.2
-_AGAIN = "Running the command again is safe: nothing counts twice."
+_AGAIN = "Running the command again within 7 days is safe: nothing counts twice."
 
 
 def replay(
@@ -77,10 +77,10 @@ def replay(
 
     Takes Apache's common and combined format, and nginx's combined one. Every
     line has an event_id of its own that is the same each time: running the
-    command again, over the same or overlapping logs, changes no number. No
-    address is stored: visitors of a day are told apart by a keyed hash of
-    address and agent. Lines that are not log lines are counted, and the first
-    few shown.
+    command again within 7 days, over the same or overlapping logs, changes no
+    number. No address is stored: visitors of a day are told apart by a keyed
+    hash of address and agent. Lines that are not log lines are counted, and
+    the first few shown.
 
     Ends with
       0    every page view of the log is accepted

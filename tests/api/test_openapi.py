@@ -1,6 +1,7 @@
 """The OpenAPI document tells the truth: what it allows, the API does, and it never breaks."""
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
@@ -108,3 +109,14 @@ async def test_the_page_of_documents_loads(edge: Weir) -> None:
     assert page.status == 200
     assert page.headers["Content-Type"].startswith("text/html")
     assert b"/openapi.json" in page.body
+
+
+async def test_the_page_of_documents_needs_nothing_from_elsewhere(edge: Weir) -> None:
+    page: Answer = await ask(edge, "GET", "/docs")
+    addresses = re.findall(rb'(?:src|href)="([^"]+)"', page.body)
+    assert addresses
+    for address in addresses:
+        assert address.startswith(b"/docs/assets/"), address
+        asset = await ask(edge, "GET", address.decode())
+        assert asset.status == 200
+        assert len(asset.body) > 100
