@@ -30,7 +30,7 @@ class Stalled(Delivery):
     def __init__(self) -> None:
         self.under_way = 0
 
-    async def send(self, events: Sequence[bytes]) -> list[Rejection]:  # noqa: ARG002
+    async def send(self, events: Sequence[bytes]) -> list[Rejection]:
         self.under_way += 1
         await asyncio.Event().wait()
         return []
