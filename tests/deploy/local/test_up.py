@@ -13,12 +13,10 @@ from deploy.local.ports import free_port
 from deploy.local.settings import LocalSettings
 from schemas.settings import InvalidSettings, read_settings
 
-_UP = "import typer; from deploy.commands.up import up; typer.run(up)"
-
 
 def _up(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", _UP],
+        [sys.executable, "-m", "deploy.commands", "up"],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,

@@ -16,8 +16,6 @@ from deploy.local.ports import free_port
 
 pytestmark = pytest.mark.services
 
-_UP = "import typer; from deploy.commands.up import up; typer.run(up)"
-
 
 class Weir:
     """A `weir up` on a folder, on ports of its own."""
@@ -29,7 +27,7 @@ class Weir:
         self._output = folder / "output"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _UP],
+                [sys.executable, "-m", "deploy.commands", "up"],
                 cwd=folder,
                 env={**os.environ, **settings, "KAFKA_BOOTSTRAP_SERVERS": "", "CLICKHOUSE_URL": ""},
                 stdout=output,
