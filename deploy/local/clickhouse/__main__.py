@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 import uvicorn
 
+from deploy.local.clickhouse.deduplication_logs import mend_deduplication_logs
 from deploy.local.clickhouse.engine import Engine
 from deploy.local.clickhouse.errors import ClickHouseError
 from deploy.local.clickhouse.folder import FolderInUseError, sole_owner
@@ -70,7 +71,18 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
+def _mend(settings: EmbeddedClickHouseSettings) -> None:
+    try:
+        mend_deduplication_logs(settings.folder)
+    except OSError as error:
+        sys.exit(
+            f"weir: ClickHouse's deduplication logs cannot be checked ({error}): free space or "
+            f"give access to {settings.folder}, then start again"
+        )
+
+
 def _serve(settings: EmbeddedClickHouseSettings, listener: socket.socket) -> None:
+    _mend(settings)
     engine = Engine(settings.folder.resolve(), max_memory=settings.max_memory)
     workers = ThreadPoolExecutor(settings.connections, thread_name_prefix="query")
     config = uvicorn.Config(
