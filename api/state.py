@@ -40,5 +40,4 @@ def migrations(request: Request) -> tuple[Migration, ...]:
 
 FromClickHouse = Annotated[ClickHouseReader, Depends(clickhouse)]
 ToKafka = Annotated[Publisher, Depends(publisher)]
-Now = Annotated[Clock, Depends(clock)]
 Migrations = Annotated[tuple[Migration, ...], Depends(migrations)]

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 import orjson
 from msgspec import Meta, Raw, Struct
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from schemas.events import EVENT_TYPE_PATTERN, Event, NewEvent
 from schemas.explanations import explain
@@ -227,8 +227,3 @@ def invalid_event(error: ValidationError) -> InvalidEvent:
     first = error.errors(include_url=False, include_input=False)[0]
     field, detail = explain(first)
     return InvalidEvent("invalid_field", field, detail)
-
-
-def event_schema(model: type[BaseModel]) -> dict[str, object]:
-    """The JSON Schema of an event model, for documents."""
-    return model.model_json_schema(ref_template="#/components/schemas/{model}")

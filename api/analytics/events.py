@@ -108,7 +108,8 @@ def parse_cursor(text: str) -> Cursor:
                 int() as incarnation,
                 int() as offset,
             ] if (
-                0 <= ms <= _FIRST_PAGE.occurred_ms
+                bool not in {type(ms), type(partition), type(incarnation), type(offset)}
+                and 0 <= ms <= _FIRST_PAGE.occurred_ms
                 and 0 <= partition < 1 << 16
                 and 0 <= incarnation < 1 << 32
                 and 0 <= offset < 1 << 63

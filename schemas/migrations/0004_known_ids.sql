@@ -1,6 +1,7 @@
 -- Which ids have arrived, and where the first copy lies: what the sink asks before it takes an
 -- id for a new one. Kept for the deduplication window of 7 days and as long
--- as page views stay on Kafka, 7 more: a sink that stood still finds what it needs.
+-- as the topics keep events, up to 35 more: a sink that stood still, or begins again, finds what
+-- it needs.
 CREATE TABLE IF NOT EXISTS known_ids
 (
     topic       LowCardinality(String),
@@ -15,7 +16,7 @@ ENGINE = MergeTree
 PARTITION BY toDate(received_at)
 -- Asked by partition for a handful of ids, or for all of them when a sink takes it over.
 ORDER BY (topic, partition, id)
-TTL received_at + INTERVAL 15 DAY DELETE
+TTL received_at + INTERVAL 43 DAY DELETE
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, index_granularity = 1024;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS known_ids_from_events TO known_ids AS

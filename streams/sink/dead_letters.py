@@ -20,13 +20,20 @@ from streams.sink.records import Record
 log = structlog.get_logger()
 
 MAX_DETAIL: Final = 500
+MAX_PAYLOAD: Final = 1_100_000
+"""As base64 within the 2 MiB of `dead-letters`. A compressed message may be larger: it still
+lies where the dead letter says, for as long as its topic keeps it."""
 
 
 def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> DeadLetter:
     """The dead letter of a partition's record: as text where it is text, else base64."""
-    texts = _as_text(record)
+    value, detail = record.value, failure.detail[:MAX_DETAIL]
+    if value is not None and len(value) > MAX_PAYLOAD:
+        detail = f"{detail} (the first {MAX_PAYLOAD} of {len(value)} bytes are kept)"
+        value = value[:MAX_PAYLOAD]
+    texts = _as_text(record.key, value)
     encoded = texts is None
-    key, payload = texts or (_base64(record.key), _base64(record.value))
+    key, payload = texts or (_base64(record.key), _base64(value))
     return DeadLetter(
         dead_letter_id=dead_letter_id(
             partition.topic, partition.partition, record.offset, record.timestamp
@@ -36,23 +43,23 @@ def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> 
         offset=record.offset,
         arrived_at=record.timestamp,
         reason=failure.reason,
-        detail=failure.detail[:MAX_DETAIL],
+        detail=detail,
         key=key,
         payload=payload,
         encoding="base64" if encoded else "utf-8",
     )
 
 
-def _as_text(record: Record) -> tuple[str | None, str | None] | None:
+def _as_text(key: bytes | None, value: bytes | None) -> tuple[str | None, str | None] | None:
     try:
         texts = (
-            None if record.key is None else record.key.decode(),
-            None if record.value is None else record.value.decode(),
+            None if key is None else key.decode(),
+            None if value is None else value.decode(),
         )
     except UnicodeDecodeError:
         return None
     # Control characters grow sixfold as JSON; base64 grows by a third.
-    size = len(record.key or b"") + len(record.value or b"")
+    size = len(key or b"") + len(value or b"")
     return texts if len(orjson.dumps(texts)) <= size * 4 // 3 + 64 else None
 
 
@@ -63,27 +70,32 @@ def _base64(data: bytes | None) -> str | None:
 class DeadLetterWriter:
     """Publishes dead letters; a repeated one has the same id and is stored once."""
 
-    def __init__(self, producer: AIOKafkaProducer, settings: KafkaSettings) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, settings: KafkaSettings, *, timeout: float
+    ) -> None:
         self._producer = producer
+        self._timeout = timeout
         self._topic = settings.topic(DEAD_LETTERS.name)
 
     async def write(
         self, partition: TopicPartition, invalid: Sequence[tuple[Record, Invalid]]
     ) -> None:
-        """Returns when Kafka has them all. Raises Retryable; some may have arrived then."""
-        confirmations = []
+        """Returns when Kafka has them all.
+
+        Raises Retryable, when some may have arrived, and Kafka's error when it is one for good.
+        """
         try:
-            for record, failure in invalid:
-                letter = dead_letter(partition, record, failure)
-                confirmations.append(
-                    await self._producer.send(
-                        self._topic,
-                        key=str(letter.dead_letter_id).encode(),
-                        value=letter.model_dump_json().encode(),
-                    )
-                )
-            await asyncio.gather(*confirmations)
+            async with asyncio.timeout(self._timeout):
+                confirmations = [
+                    await self._send(dead_letter(partition, record, failure))
+                    for record, failure in invalid
+                ]
+                await asyncio.gather(*confirmations)
+        except TimeoutError as error:
+            raise Retryable("dead letters: Kafka did not confirm in time") from error
         except KafkaError as error:
+            if not error.retriable:
+                raise
             raise Retryable(f"dead letters: Kafka refused: {type(error).__name__}") from error
         for record, failure in invalid[:1]:
             log.warning(
@@ -94,3 +106,11 @@ class DeadLetterWriter:
                 first_offset=record.offset,
                 first_reason=failure.reason,
             )
+
+    async def _send(self, letter: DeadLetter) -> asyncio.Future[object]:
+        confirmation: asyncio.Future[object] = await self._producer.send(
+            self._topic,
+            key=str(letter.dead_letter_id).encode(),
+            value=letter.model_dump_json().encode(),
+        )
+        return confirmation

@@ -14,6 +14,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.failures import Invalid, Overloaded, Retryable
 from streams.sink.batches import Batch, Position, Span, reached
 from streams.sink.known_ids import KnownIds
+from streams.sink.ownership import LogWentBack, NotOwner
 from streams.sink.records import Made, Record, Row
 from streams.sink.rows import Destination, encode_rows
 from streams.sink.settings import SinkSettings
@@ -44,6 +45,9 @@ class Partition(Protocol):
     async def commit(self, offset: OffsetAndMetadata) -> None:
         """Raises NotOwner when the partition has another owner."""
 
+    async def forget(self) -> None:
+        """Lets whoever comes next begin a new incarnation."""
+
 
 class Store(Protocol):
     async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
@@ -55,10 +59,6 @@ class DeadLetters(Protocol):
         self, partition: TopicPartition, invalid: Sequence[tuple[Record, Invalid]]
     ) -> None:
         """Raises Retryable."""
-
-
-class NotOwner(Exception):
-    """The partition has gone to another sink; what was begun here is theirs to repeat."""
 
 
 class GaveUp(Exception):
@@ -96,7 +96,18 @@ class Lane:
         return self._parts.known_ids
 
     async def run(self) -> None:
-        """Works until cancelled or stopped. Raises NotOwner, GaveUp, or what Kafka raises."""
+        """Works until cancelled or stopped.
+
+        Raises NotOwner, LogWentBack, GaveUp, or what Kafka raises.
+        """
+        try:
+            await self._work()
+        except LogWentBack:
+            self._stored_to = None
+            await self._parts.partition.forget()
+            raise
+
+    async def _work(self) -> None:
         if self._position.new:
             await self._commit(reached(self._source, await self._parts.partition.position()))
         if self._position.in_doubt is not None:
@@ -167,6 +178,8 @@ class Lane:
         async with self._storing:
             if self._stopping:
                 return False
+            # Until it is stored, nothing may be committed but its note.
+            self._stored_to = None
             await self._note(batch.span)
             made = self._parts.destination.make(self._source, batch.records)
             if made.invalid:

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from aiokafka.errors import KafkaError
 
-from schemas.topics import TOPICS
+from streams.failures import Overloaded, Retryable
 from streams.readiness import notify
 from streams.sink.settings import SinkSettings
 from streams.sink.sink import Sink
@@ -59,9 +59,7 @@ async def _work(sink: Sink, settings: SinkSettings) -> None:
     # collector that looks at them again and again only slows down.
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
-    await sink.assigned.wait()
-    notify("READY=1")
-    log.info("sink ready", group=settings.group)
+    ready = asyncio.create_task(_say_when_ready(sink, settings))
     try:
         await sink.wait_failed()
     except Exception as error:
@@ -69,6 +67,14 @@ async def _work(sink: Sink, settings: SinkSettings) -> None:
             f"{type(error).__name__}: {error}; nothing is lost, start it again when Kafka and "
             "ClickHouse are well"
         ) from error
+    finally:
+        ready.cancel()
+
+
+async def _say_when_ready(sink: Sink, settings: SinkSettings) -> None:
+    await sink.assigned.wait()
+    notify("READY=1")
+    log.info("sink ready", group=settings.group)
 
 
 async def _start(sink: Sink, settings: SinkSettings) -> None:
@@ -84,6 +90,19 @@ async def _start(sink: Sink, settings: SinkSettings) -> None:
                     f"({type(error).__name__}); check KAFKA_BOOTSTRAP_SERVERS"
                 ) from None
             await asyncio.sleep(0.5)
-    if missing := await sink.missing_topics([topic.name for topic in TOPICS]):
-        raise SinkFailed(f"topics are missing: {', '.join(missing)}; run `weir topics`")
+    if problems := await sink.topic_problems():
+        raise SinkFailed("; ".join(problems))
+    if problem := await _schema_problem(sink, deadline):
+        raise SinkFailed(problem)
     await sink.start()
+
+
+async def _schema_problem(sink: Sink, deadline: float) -> str | None:
+    # A view that is missing when rows come in never learns of them.
+    while True:
+        try:
+            return await sink.schema_problem()
+        except (Retryable, Overloaded) as error:
+            if monotonic() > deadline:
+                return f"{error}; check CLICKHOUSE_URL, and run `weir migrate`"
+            await asyncio.sleep(0.5)

@@ -61,7 +61,7 @@ class SinkSettings(KafkaSettings, ClickHouseSettings):
             ge=1,
             le=7,
             description="A copy of an event counts as known this long after the first arrived; "
-            "ids are kept 15 days.",
+            "ids are kept 43 days.",
         ),
     ] = 7
 

@@ -1,23 +1,25 @@
 """The sink's place in its consumer group: which partitions are its, a lane for each."""
 
 import asyncio
-from collections.abc import Awaitable
+import contextlib
 from time import monotonic, time
 from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
 from streams.sink.batches import position_from
 from streams.sink.dead_letters import DeadLetterWriter
 from streams.sink.fetching import read_slim_records
 from streams.sink.known_ids import KnownIds
-from streams.sink.lane import Lane, LaneParts, NotOwner
-from streams.sink.records import Record
+from streams.sink.lane import Lane, LaneParts
+from streams.sink.ownership import NotOwner, OwnedPartition
 from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
 from streams.sink.store import ClickHouseStore
@@ -27,40 +29,15 @@ log = structlog.get_logger()
 STOP_SECONDS: Final = 8.0
 REVOKE_SECONDS: Final = 5.0
 FETCH_BYTES: Final = 4_194_304
+END_SECONDS: Final = 3.0
+WATCH_SECONDS: Final = 1.0
 COORDINATOR_SECONDS: Final = 60.0
 HANDOVER_SECONDS: Final = 60.0
+_STAMPS: Final = "message.timestamp.type"
 
 
-class OwnedPartition:
-    """A partition that the group gave to this sink."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, name: TopicPartition) -> None:
-        self._consumer = consumer
-        self._name = name
-
-    async def fetch(self, *, most: int, wait: float) -> list[Record]:
-        batches = await self._consumer.getmany(
-            self._name, timeout_ms=int(wait * 1000), max_records=most
-        )
-        records: list[Record] = batches.get(self._name, [])
-        return records
-
-    def position(self) -> Awaitable[int]:
-        position: Awaitable[int] = self._consumer.position(self._name)
-        return position
-
-    def go_back(self, offset: int) -> None:
-        self._consumer.seek(self._name, offset)
-
-    async def commit(self, offset: OffsetAndMetadata) -> None:
-        # Without a generation the broker takes a commit for a group without members, even from
-        # a sink that was frozen while another worked and left.
-        if self._consumer._coordinator.generation < 0:  # noqa: SLF001 # nothing public says it
-            raise NotOwner(str(self._name))
-        try:
-            await self._consumer.commit({self._name: offset})
-        except (CommitFailedError, IllegalStateError) as error:
-            raise NotOwner(str(self._name)) from error
+class NoCoordinator(Exception):
+    """The group's coordinator gave no usable answer for too long."""
 
 
 class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
@@ -78,7 +55,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             partition_assignment_strategy=(StickyPartitionAssignor,),
             session_timeout_ms=int(settings.session_timeout * 1000),
             heartbeat_interval_ms=int(settings.session_timeout * 1000 / 5),
-            max_poll_interval_ms=int(settings.give_up_after * 1000),
+            # Lanes bound themselves; a consumer that left for idleness never comes back when
+            # no lane is there to fetch.
+            max_poll_interval_ms=2**31 - 1,
             rebalance_timeout_ms=30_000,
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=100,
@@ -91,7 +70,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             linger_ms=5,
             max_request_size=4 * FETCH_BYTES,
         )
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+        self._admin: AIOKafkaAdminClient | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._lanes: dict[TopicPartition, tuple[Lane, asyncio.Task[None]]] = {}
         # Filters outlive a rebalance: they hold as long as nobody else went on in between,
         # which the committed offset says.
@@ -101,17 +81,37 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     async def connect(self) -> None:
         """Reaches Kafka. Raises aiokafka's KafkaError when it cannot; may be called again."""
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.bootstrap_servers)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.bootstrap_servers)
         try:
-            await self._admin.start()
+            await admin.start()
         except KafkaError:
-            await self._admin.close()
+            await admin.close()
             raise
+        self._admin = admin
 
-    async def missing_topics(self, names: list[str]) -> list[str]:
-        """Those of the registry's topics that the cluster does not have."""
-        existing = set(await self._admin.list_topics())
-        return [name for name in map(self._settings.topic, names) if name not in existing]
+    async def topic_problems(self) -> list[str]:
+        """Why the sink cannot read the registry's topics; connect() comes first."""
+        admin = self._connected()
+        existing = set(await admin.list_topics())
+        names = [self._settings.topic(name) for name in DESTINATIONS]
+        problems = [
+            f"topic {name} is missing; run `weir topics`" for name in names if name not in existing
+        ]
+        resources = [
+            ConfigResource(ConfigResourceType.TOPIC, name) for name in names if name in existing
+        ]
+        for response in await admin.describe_configs(resources) if resources else []:
+            for _, _, _, name, entries in response.resources:
+                if {entry[0]: entry[1] for entry in entries}.get(_STAMPS) != "LogAppendTime":
+                    problems.append(
+                        f"topic {name} takes its producers' times; set {_STAMPS}=LogAppendTime"
+                    )
+        return problems
+
+    async def schema_problem(self) -> str | None:
+        """What is wrong with ClickHouse's tables, or None. Raises Retryable or Overloaded."""
+        rows = await self._store.rows(APPLIED_MIGRATIONS, {})
+        return schema_problem({int(str(row[0])): str(row[1]) for row in rows}, load_migrations())
 
     async def start(self) -> None:
         """Joins the group; connect() comes first."""
@@ -120,20 +120,27 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         await self._consumer.start()
         topics = [self._settings.topic(name) for name in DESTINATIONS]
         self._consumer.subscribe(topics=topics, listener=self)
+        self._watcher = asyncio.create_task(self._watch())
 
     async def wait_failed(self) -> None:
-        """Waits until a lane has failed for good, and raises what it raised."""
+        """Waits until the sink cannot go on, and raises why."""
         if self._failure is None:
             raise AssertionError("start() comes first")
         await self._failure
 
     async def stop(self) -> None:
         """Ends the batches under way, within a bound, and leaves the group."""
+        if self._watcher is not None:
+            self._watcher.cancel()
         await self._stop_lanes(list(self._lanes), within=STOP_SECONDS)
-        await self._consumer.stop()
-        await self._producer.stop()
-        await self._admin.close()
-        await self._store.close()
+        ends = [self._consumer.stop, self._producer.stop, self._store.close]
+        if self._admin is not None:
+            ends.append(self._admin.close)
+        for end in ends:
+            # With Kafka away some of them wait for it; all that is to be kept is kept already.
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(END_SECONDS):
+                    await end()
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         await self._stop_lanes(list(revoked), within=REVOKE_SECONDS)
@@ -141,57 +148,66 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         try:
             committed = await self._committed(list(assigned))
-        except KafkaError as error:
-            # aiokafka would only log it, and the partitions would lie idle.
+            for name in assigned:
+                self._start_lane(name, committed[name])
+        except Exception as error:  # noqa: BLE001 # aiokafka would log it and leave them idle
             self._fail(error)
             return
-        for name in assigned:
-            self._start_lane(name, committed.get(name))
         log.info("partitions assigned", count=len(assigned))
         self.assigned.set()
 
     async def _committed(
         self, names: list[TopicPartition]
     ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """The group's offset of each, -1 where there is none.
+
+        An answer without a partition is none: aiokafka passes over the error of a coordinator
+        that is loading or has moved.
+        """
         if not names:
             return {}
         deadline = monotonic() + COORDINATOR_SECONDS
         while True:
-            try:
+            with contextlib.suppress(KafkaError):
                 offsets: dict[
                     TopicPartition, OffsetAndMetadata
-                ] = await self._admin.list_consumer_group_offsets(
+                ] = await self._connected().list_consumer_group_offsets(
                     self._settings.group, partitions=names
                 )
-            except KafkaError:
-                # A coordinator that loads or moves answers a moment later.
-                if monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.2)
-            else:
-                return offsets
+                if offsets.keys() >= set(names):
+                    return offsets
+            if monotonic() > deadline:
+                raise NoCoordinator("Kafka did not say what the group has committed")
+            await asyncio.sleep(0.2)
 
-    def _start_lane(self, name: TopicPartition, committed: OffsetAndMetadata | None) -> None:
+    def _connected(self) -> AIOKafkaAdminClient:
+        if self._admin is None:
+            raise AssertionError("connect() comes first")
+        return self._admin
+
+    def _start_lane(self, name: TopicPartition, committed: OffsetAndMetadata) -> None:
         registered = name.topic.removeprefix(self._settings.topic_prefix)
         position = position_from(name, committed, now=int(time()))
         if position.new:
             log.info("a partition is new here", partition=str(name), source=str(position.source))
         kept_at, known_ids = self._known_ids.pop(name, (None, None))
-        if (
-            known_ids is None
-            or known_ids.source != position.source
-            or committed is None
-            or committed.offset != kept_at
-        ):
+        if known_ids is None or known_ids.source != position.source or committed.offset != kept_at:
             known_ids = KnownIds(position.source, self._settings.deduplication_window, self._store)
         lane = Lane(
             position,
             LaneParts(
-                partition=OwnedPartition(self._consumer, name),
+                partition=OwnedPartition(
+                    self._consumer,
+                    name,
+                    begin=committed.offset if committed.offset >= 0 else None,
+                    patience=self._settings.give_up_after,
+                ),
                 destination=DESTINATIONS[registered],
                 known_ids=known_ids,
                 store=self._store,
-                dead_letters=DeadLetterWriter(self._producer, self._settings),
+                dead_letters=DeadLetterWriter(
+                    self._producer, self._settings, timeout=self._settings.insert_timeout
+                ),
                 settings=self._settings,
             ),
         )
@@ -200,7 +216,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._lanes[name] = (lane, task)
 
     def _lane_ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or (error := task.exception()) is None:
+        if task.cancelled():
+            # Lanes that are stopped are taken out first.
+            self._still_ours(task)
+            return
+        if (error := task.exception()) is None:
             return
         if isinstance(error, NotOwner):
             log.info("partition went to another owner", partition=str(error))
@@ -211,7 +231,18 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     def _still_ours(self, ended: asyncio.Task[None]) -> None:
         if any(task is ended for _, task in self._lanes.values()):
-            self._fail(NotOwner(f"{ended.get_name()} was lost, and no rebalance followed"))
+            self._fail(NotOwner(f"{ended.get_name()} ended, and no rebalance followed"))
+
+    async def _watch(self) -> None:
+        """Fails the sink when aiokafka's own tasks have failed, which nobody else would see."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                self._consumer._coordinator.check_errors()  # noqa: SLF001 # getmany's own check
+            except KafkaError as error:
+                self._fail(error)
+            if self._consumer._fetcher._fetch_task.done():  # noqa: SLF001
+                self._fail(RuntimeError("aiokafka stopped fetching"))
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is not None and not self._failure.done():

@@ -34,7 +34,9 @@ def test_any_other_text_is_refused_by_name(text: str) -> None:
     assert caught.value.errors[0].field == "cursor"
 
 
-@pytest.mark.parametrize("text", ["", "!", "W10", "eyJhIjoxfQ", "WzEsMl0", "' OR 1=1 --"])
+@pytest.mark.parametrize(
+    "text", ["", "!", "W10", "eyJhIjoxfQ", "W3RydWUsImEiLDAsMCwwXQ", "WzEsMl0", "' OR 1=1 --"]
+)
 def test_foreign_cursors_are_refused(text: str) -> None:
     with pytest.raises(Problem):
         parse_cursor(text)

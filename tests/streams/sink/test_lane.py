@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import orjson
+import pytest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.topics import PAGE_VIEWS
 from streams.failures import Invalid, Retryable
 from streams.sink.batches import Position, Span
 from streams.sink.known_ids import KnownIds
-from streams.sink.lane import Lane, LaneParts
+from streams.sink.lane import GaveUp, Lane, LaneParts
 from streams.sink.records import Record, Source
 from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
@@ -64,6 +65,9 @@ class Effects:
     async def commit(self, offset: OffsetAndMetadata) -> None:
         self.done.append(f"commit {offset.offset} {offset.metadata}".strip())
 
+    async def forget(self) -> None:
+        self.done.append("forget")
+
     async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
         if self.refusals:
             self.refusals -= 1
@@ -82,14 +86,16 @@ class Effects:
         yield b""
 
 
-def lane(effects: Effects, in_doubt: Span | None = None, *, new: bool = False) -> Lane:
+def lane(
+    effects: Effects, in_doubt: Span | None = None, *, new: bool = False, give_up_after: float = 60
+) -> Lane:
     parts = LaneParts(
         partition=effects,
         destination=DESTINATIONS[PAGE_VIEWS.name],
         known_ids=KnownIds(SOURCE, timedelta(days=7), effects),
         store=effects,
         dead_letters=effects,
-        settings=SinkSettings(linger=0),
+        settings=SinkSettings(linger=0, give_up_after=give_up_after),
     )
     return Lane(Position(SOURCE, new=new, in_doubt=in_doubt), parts)
 
@@ -173,3 +179,17 @@ async def test_a_new_partition_is_noted_before_anything_is_read() -> None:
     await until(effects, "commit 6 incarnation=7")
     running.cancel()
     assert effects.done[:2] == ["commit 5 incarnation=7", "commit 5 incarnation=7 batch-end=5"]
+
+
+async def test_a_lane_that_gave_up_leaves_its_batch_in_doubt() -> None:
+    effects = Effects([page_view(0)])
+    effects.go_on.set()
+    giving_up = lane(effects, give_up_after=1e-6)
+    running = asyncio.create_task(giving_up.run())
+    await until(effects, "commit 1 incarnation=7")
+    effects.refusals = 1_000
+    effects.records.append(page_view(1))
+    with pytest.raises(GaveUp):
+        await asyncio.wait_for(running, 10)
+    await giving_up.stop(within=1)
+    assert effects.done[-1] == "commit 1 incarnation=7 batch-end=1"
