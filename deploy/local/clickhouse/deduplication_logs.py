@@ -3,20 +3,22 @@
 A MergeTree table with a `non_replicated_deduplication_window` keeps the ids of the blocks that it
 was given in `deduplication_logs/deduplication_log_N.txt`, one record a line: operation (1 added,
 2 dropped), part, block id. An insert writes the record of each part first and then renames the
-part into its place. A SIGKILL between these two system calls (under 0.1 ms apart, seen with
-strace) leaves an id without its part. The repeat of the batch is then dropped as known, and the
-rows are lost for ever: seen in about 1 of 100 kills in mid-insert, as a rollup that lacked a part
-of what its table had. A dropped record for the id lets the repeat in.
+part into its place. A SIGKILL between these two system calls, some 20 microseconds apart, leaves
+an id without its part: the repeat of the batch is then dropped as known, and the rows are lost for
+ever. About 1 of 100 kills in mid-insert did that; of kills aimed at the moment, two of three. A
+dropped record for the id lets the repeat in.
 
-The engine reads a log up to the first line that it cannot read, forgets all that follows, and
-appends to a last line that was cut off. After the next start it then knows none of the ids from
-there on, and stores their repeats twice. So the rest of a line is cut off here.
+The engine reads a log up to the first line that it cannot read, forgets all that follows in the
+file, and appends to a last line that was cut off. After the next start it then knows none of the
+ids from there on, and stores their repeats twice. So the rest of a line is cut off here.
 
 A part came to be if it is in the table's folder or inside one that is: merges and mutations keep
 its partition and its block numbers. The engine cannot merge across a part that is under way, as
-it holds its block number until the part is there. When it takes parts away itself (TTL, DROP,
-DETACH, TRUNCATE) it drops their ids, so a missing part is one that a kill prevented. A file of
-any other name beside the logs ends the engine at its start, so nothing is put there.
+the insert holds the lock of the parts from its block number until it is there. When parts leave
+by TTL, DROP, DETACH, MOVE or TRUNCATE the engine drops their ids itself. REPLACE PARTITION does
+not: ids of rows that it replaced are taken back here too, as those of dropped ones are.
+
+A file of any other name beside the logs ends the engine at its start, so nothing is put there.
 """
 
 import os

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,11 +13,11 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.deploy.local.clickhouse.curl import curl
-from tests.deploy.local.clickhouse.embedded import EmbeddedClickHouse
+from tests.deploy.local.clickhouse.embedded import EmbeddedClickHouse, eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
-_STRESS_SECONDS = 20.0
+_STRESS_SECONDS = 15.0
 _PARTITIONS = 20
 
 
@@ -153,6 +154,27 @@ def test_the_engine_drops_the_ids_of_parts_that_it_takes_away(
     assert _taken_back(own_clickhouse) == 0
 
 
+def test_logs_that_cannot_be_read_are_said_and_nothing_starts(
+    own_clickhouse: EmbeddedClickHouse,
+) -> None:
+    own_clickhouse.start()
+    _create(own_clickhouse)
+    _insert(own_clickhouse, "first", 0)
+    own_clickhouse.kill()
+    logs = list(own_clickhouse.data_dir.glob("clickhouse/store/*/*/deduplication_logs/*.txt"))
+    kept = logs[0].rename(own_clickhouse.data_dir / "kept")
+    logs[0].mkdir()
+    own_clickhouse.spawn()
+    assert own_clickhouse.wait() == 1
+    assert eventually(lambda: "cannot be checked" in own_clickhouse.output[-1])
+    assert str(logs[0]) in own_clickhouse.output[-1]
+    logs[0].rmdir()
+    kept.rename(logs[0])
+    own_clickhouse.start()
+    _insert(own_clickhouse, "first", 0)
+    assert _counts(own_clickhouse) == [20, 20, 20]
+
+
 class _Writer(threading.Thread):
     """Inserts a row into each of many partitions, batch after batch until the server is gone."""
 
@@ -191,6 +213,7 @@ class _Writer(threading.Thread):
 
 def _kill_at_record(server: EmbeddedClickHouse, log: Path, record: int) -> None:
     """Kill the server as soon as a log has so many more records: often before the part is there."""
+    process = server.process.pid
     with log.open("rb") as file:
         descriptor = file.fileno()
         deadline = time.monotonic() + 10
@@ -198,12 +221,20 @@ def _kill_at_record(server: EmbeddedClickHouse, log: Path, record: int) -> None:
             size = os.fstat(descriptor).st_size
             while os.fstat(descriptor).st_size == size and time.monotonic() < deadline:
                 pass
-        server.kill()
+        # Not by the process object, which looks first whether the process still runs: the moment
+        # lasts some 20 microseconds.
+        os.kill(process, signal.SIGKILL)
+    server.wait()
 
 
 def test_batches_repeated_after_kills_at_the_worst_moment_are_exact(
     own_clickhouse: EmbeddedClickHouse,
 ) -> None:
+    """Real kills, not imitated ones.
+
+    Two of three hit the moment on an idle machine; without the mending, each that does loses a
+    row of the table or of the rollup.
+    """
     own_clickhouse.start()
     _create(own_clickhouse)
     chance = random.Random()
@@ -227,5 +258,4 @@ def test_batches_repeated_after_kills_at_the_worst_moment_are_exact(
         own_clickhouse.start()
         writer.repeat()
         assert _counts(own_clickhouse) == [writer.batch * _PARTITIONS] * 3
-    print("KILLS", kills, "TAKEN", _taken_back(own_clickhouse), "batches", writer.batch)
     assert kills > 1
