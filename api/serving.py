@@ -13,6 +13,9 @@ from api.problems import MEDIA_TYPE, Problem, problem_response
 from api.settings import ApiSettings
 
 MAX_HEAD_BYTES: Final = 65_536
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than clients and balancers keep idle connections (60 s and less): whoever closes first
+can cut off a request that is just being sent, and only a client can send it again."""
 FINISH_SECONDS: Final = 3
 """So long may requests that are under way take when the process is asked to end."""
 
@@ -62,4 +65,5 @@ def serve(settings: ApiSettings) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=FINISH_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )

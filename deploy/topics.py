@@ -1,6 +1,9 @@
 """Creates the registry's topics, and says where an existing one differs."""
 
+import asyncio
 from collections.abc import Callable
+from time import monotonic
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -8,6 +11,10 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
+
+
+SPREAD_SECONDS: Final = 15.0
+"""How long a topic that was created may take until a broker lists it."""
 
 
 async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> list[str]:
@@ -24,9 +31,17 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
             if name not in existing:
                 await _create(admin, name, topic, settings.replication_factor)
                 say(f"created topic {name} with {topic.partitions} partitions")
+        await _wait_until_there(admin, {settings.topic(topic.name) for topic in TOPICS})
     finally:
         await admin.close()
     return await topic_problems(settings)
+
+
+async def _wait_until_there(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    # The controller answers before each broker knows; what lasts, topic_problems says.
+    deadline = monotonic() + SPREAD_SECONDS
+    while not names <= set(await admin.list_topics()) and monotonic() < deadline:
+        await asyncio.sleep(0.05)
 
 
 async def topic_problems(settings: KafkaSettings) -> list[str]:

@@ -150,7 +150,7 @@ def test_it_gives_up_with_a_word_when_weir_stays_away(replay: Replay) -> None:
         )
     assert done.returncode == 75
     assert len(server.requests) > 1
-    assert "Running the command again is safe" in done.stderr
+    assert "Running the command again within 7 days is safe" in done.stderr
     assert "0 page views accepted" in done.stdout
 
 
