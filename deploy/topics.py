@@ -12,7 +12,6 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
 
-
 SPREAD_SECONDS: Final = 15.0
 """How long a topic that was created may take until a broker lists it."""
 
@@ -40,7 +39,9 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
 async def _wait_until_there(admin: AIOKafkaAdminClient, names: set[str]) -> None:
     # The controller answers before each broker knows; what lasts, topic_problems says.
     deadline = monotonic() + SPREAD_SECONDS
-    while not names <= set(await admin.list_topics()) and monotonic() < deadline:
+    while True:
+        if names <= set(await admin.list_topics()) or monotonic() > deadline:
+            return
         await asyncio.sleep(0.05)
 
 
