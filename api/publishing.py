@@ -3,17 +3,17 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from schemas.partitioning import partition_for
+from schemas.partitioning import partition_for, partitions_for
 from schemas.servers import KafkaSettings
 from schemas.topics import EVENT_TOPICS
 
@@ -35,8 +35,7 @@ class KafkaUnavailable(Exception):
     """Kafka did not confirm in time, or cannot be asked; what was sent may still arrive."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message: the topic's name in the registry, key and value as bytes."""
 
     topic: str
@@ -47,7 +46,7 @@ class Message:
 class Publisher(Protocol):
     """What the routes need of Kafka."""
 
-    async def publish(self, messages: Iterable[Message]) -> None:
+    async def publish(self, messages: Sequence[Message]) -> None:
         """Returns when Kafka has all of them. Raises KafkaUnavailable otherwise."""
 
     async def problem(self) -> str | None:
@@ -119,15 +118,16 @@ class KafkaPublisher:
             return f"Kafka at {self._settings.bootstrap_servers} does not answer"
         return None
 
-    async def publish(self, messages: Iterable[Message]) -> None:
+    async def publish(self, messages: Sequence[Message]) -> None:
         """Returns when Kafka has all of them, in at most the timeout.
 
         Raises KafkaUnavailable; messages may still arrive then, so send them again with the
         same `event_id`.
         """
-        batches: dict[_Gathering, None] = {}
-        for message in messages:
-            batches[self._gather(message)] = None
+        batches = {
+            self._gather(message, lane): None
+            for message, lane in zip(messages, self._lanes_of(messages), strict=True)
+        }
         try:
             async with asyncio.timeout(self._timeout):
                 for batch in batches:
@@ -137,14 +137,23 @@ class KafkaPublisher:
         except KafkaError as error:
             raise KafkaUnavailable(f"Kafka refused: {type(error).__name__}") from None
 
-    def _gather(self, message: Message) -> _Gathering:
-        lanes = self._lanes.get(message.topic)
-        if self._producer is None or lanes is None:
+    def _lanes_of(self, messages: Sequence[Message]) -> list[_Lane]:
+        if self._producer is None:
             raise KafkaUnavailable(self._problem or "Kafka is away")
+        topics = [self._lanes[message.topic] for message in messages]
+        if len({len(lanes) for lanes in topics}) == 1:
+            keys = [message.key for message in messages]
+            numbers = partitions_for(keys, len(topics[0]))
+            return [lanes[number] for lanes, number in zip(topics, numbers, strict=True)]
+        return [
+            lanes[partition_for(message.key, len(lanes))]
+            for message, lanes in zip(messages, topics, strict=True)
+        ]
+
+    def _gather(self, message: Message, lane: _Lane) -> _Gathering:
         size = len(message.key) + len(message.value)
         if self._unconfirmed + size > self._max_bytes:
             raise KafkaUnavailable("too much is waiting for Kafka's confirmation")
-        lane = lanes[partition_for(message.key, len(lanes))]
         batch = lane.waiting[-1] if lane.waiting else self._open(lane)
         appended = batch.builder.append(timestamp=None, key=message.key, value=message.value)
         if appended is None:

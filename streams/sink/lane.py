@@ -207,6 +207,9 @@ class Lane:
             before=batch.span.first,
             first_arrival=datetime.fromtimestamp(batch.records[0].timestamp / 1000, UTC),
         )
+        if not known and len(set(made.ids)) == len(made.ids):
+            self.known_ids.add(made.ids)
+            return made.rows
         seen = set(known)
         rows = []
         for each, row in zip(made.ids, made.rows, strict=True):
