@@ -37,7 +37,7 @@ _CANONICAL_FIRST: Final = "1970"
 _USUAL_EVENT_TYPES: Final = frozenset({"page_view", "conversion"})
 _EVENT_TYPE: Final = re.compile(EVENT_TYPE_PATTERN)
 # So many characters are within the bound in bytes, whatever they are.
-_SURELY_SMALL: Final = MAX_METADATA_BYTES // 4
+SURELY_SMALL_METADATA: Final = MAX_METADATA_BYTES // 4
 _OPENING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{}\]]', re.DOTALL)
 
 
@@ -154,7 +154,7 @@ def canonical_metadata(raw: Raw) -> str | None:
     except UnicodeDecodeError:
         return None
     if (
-        len(text) > _SURELY_SMALL
+        len(text) > SURELY_SMALL_METADATA
         or text[0] != "{"
         or text.count("{") + text.count("[") > MAX_METADATA_DEPTH
     ):

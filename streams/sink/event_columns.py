@@ -6,18 +6,20 @@ it is asked of whole columns at once, and a chunk in which anything is unusual i
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date
 from itertools import repeat
 from typing import Final
 
 import msgspec
 
 from schemas.decoding import (
+    SURELY_SMALL_METADATA,
     WireEvent,
     canonical_metadata,
     decode_wire_event,
     is_canonical_event_type,
 )
+from schemas.limits import MAX_METADATA_DEPTH
 from schemas.topics import CONVERSIONS, Topic, topic_for
 from streams.sink.records import Made, Record, Source
 
@@ -49,8 +51,8 @@ def rows_of_usual_events(
         or [record.key for record in records] != _keys(topic, event_ids, events)
     ):
         return None
-    metadata = [canonical_metadata(event.metadata) for event in events]
-    if None in metadata:
+    metadata = _metadata(events)
+    if metadata is None:
         return None
     rows = zip(
         event_ids,
@@ -102,11 +104,34 @@ def _are_canonical_times(texts: Sequence[str], latest: str) -> bool:
         digits.isascii() and digits.isdigit()
     ):
         return False
+    # Of clock times the digits say it, of days only the calendar: and they are few.
+    if (
+        max(joined[14::_TIME]) > "5"
+        or max(joined[17::_TIME]) > "5"
+        or max([text[11:13] for text in texts]) > "23"
+    ):
+        return False
     try:
-        list(map(datetime.fromisoformat, texts))
+        for day in {text[:10] for text in texts}:
+            date.fromisoformat(day)
     except ValueError:
         return False
     return True
+
+
+def _metadata(events: Sequence[WireEvent]) -> Sequence[str | None] | None:
+    try:
+        texts = [str(event.metadata, "utf-8") for event in events]
+    except UnicodeDecodeError:
+        return None
+    if {text[0] for text in texts} != {"{"} or max(map(len, texts)) > SURELY_SMALL_METADATA:
+        return None
+    # Each has at least one opening: when all together have few more, none can be nested deep.
+    joined = "".join(texts)
+    if joined.count("{") + joined.count("[") < len(texts) + MAX_METADATA_DEPTH:
+        return texts
+    checked = [canonical_metadata(event.metadata) for event in events]
+    return None if None in checked else checked
 
 
 def _belong(topic: Topic, event_types: set[str]) -> bool:

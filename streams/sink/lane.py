@@ -246,4 +246,4 @@ class Lane:
 
 
 def _bytes(records: Sequence[Record]) -> int:
-    return sum(len(record.value or b"") for record in records)
+    return sum([len(record.value or b"") for record in records])

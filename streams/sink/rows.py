@@ -33,7 +33,7 @@ class Destination:
     make: Callable[[Source, Sequence[Record]], Made]
 
 
-CHUNK: Final = 250
+CHUNK: Final = 500
 """So many events are checked together; where one of them is unusual, each is looked at alone."""
 
 EVENT_COLUMNS: Final = (

@@ -18,6 +18,10 @@ usual_times = st.sampled_from(["2026-11-01T00:00:00.500Z", "1970-01-01T00:00:00.
 odd_times = st.sampled_from(
     [
         "2026-02-30T00:00:00.000Z",
+        "2026-11-01T24:00:00.000Z",
+        "2026-11-01T00:60:00.000Z",
+        "2026-11-01T00:00:60.000Z",
+        "2026-11-01T30:00:00.000Z",
         "2026-W48-2T09:30:00.000Z",
         "2026-11-01 00:00:00.000Z",
         "2026-11-01T00:00:00,000Z",
@@ -39,6 +43,14 @@ class Message:
 
 
 @st.composite
+def metadata(draw: st.DrawFn) -> dict[str, object]:
+    deep: object = draw(texts)
+    for _ in range(draw(st.integers(0, 20))):
+        deep = [deep]
+    return {draw(texts): deep}
+
+
+@st.composite
 def messages(draw: st.DrawFn, *, odd: bool) -> Message:
     event_id = str(draw(st.uuids()))
     fields: dict[str, object] = {
@@ -51,7 +63,7 @@ def messages(draw: st.DrawFn, *, odd: bool) -> Message:
         if draw(st.booleans()):
             fields[name] = draw(texts)
     if draw(st.booleans()):
-        fields["metadata"] = {draw(texts): [draw(texts)] * draw(st.integers(0, 3))}
+        fields["metadata"] = draw(metadata())
     key = fields.get("user_id", event_id) if fields["event_type"] == "conversion" else event_id
     if odd:
         match draw(st.integers(0, 6)):
