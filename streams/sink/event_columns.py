@@ -27,7 +27,7 @@ _UUID: Final = 36
 _UUID_HYPHENS: Final = (8, 13, 18, 23)
 _TIME: Final = 24
 _TIME_MARKS: Final = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."), (23, "Z"))
-_NO_MARKS: Final = str.maketrans("", "", "-T:.Z")
+_MARKS: Final = b"-T:.Z"
 
 
 def rows_of_usual_events(
@@ -99,10 +99,8 @@ def _are_canonical_times(texts: Sequence[str], latest: str) -> bool:
     for place, mark in _TIME_MARKS:
         if joined[place::_TIME] != mark * count:
             return False
-    digits = joined.translate(_NO_MARKS)
-    if len(digits) != (_TIME - len(_TIME_MARKS)) * count or not (
-        digits.isascii() and digits.isdigit()
-    ):
+    digits = joined.encode().translate(None, _MARKS)
+    if len(digits) != (_TIME - len(_TIME_MARKS)) * count or not digits.isdigit():
         return False
     # Of clock times the digits say it, of days only the calendar: and they are few.
     if (

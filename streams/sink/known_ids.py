@@ -103,7 +103,8 @@ class KnownIds:
         """
         if self._filter is None or self._added + len(ids) > self._capacity:
             await self._load(first_arrival)
-        suspects = [each for each in ids if each in self._required_filter()]
+        arrived = self._required_filter()
+        suspects = [each for each in ids if each in arrived]
         if not suspects:
             return frozenset()
         found: set[bytes] = set()
