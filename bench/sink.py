@@ -23,7 +23,7 @@ from streams.sink.store import INSERT_SETTINGS
 from tests.weir import Weir, all_taken
 
 EVENTS = 1_000_000
-ROWS_AT_ONCE = 25_000
+ROWS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)

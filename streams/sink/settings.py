@@ -14,7 +14,7 @@ class SinkSettings(KafkaSettings, ClickHouseSettings):
     group: Annotated[
         str, Field(alias="WEIR_SINK_GROUP", min_length=1, description="Its consumer group.")
     ] = "weir-sink"
-    batch_rows: Annotated[int, Field(alias="WEIR_SINK_BATCH_ROWS", ge=1, le=100_000)] = 25_000
+    batch_rows: Annotated[int, Field(alias="WEIR_SINK_BATCH_ROWS", ge=1, le=100_000)] = 50_000
     batch_bytes: Annotated[
         int,
         Field(
