@@ -154,8 +154,10 @@ async def test_an_outage_longer_than_anyone_waits_leaves_nothing_behind(
         async def published() -> bool:
             try:
                 await publisher.publish(
-                    Message("page-views", f"{number}".encode(), b"x" * 1_000)
-                    for number in range(100)
+                    [
+                        Message("page-views", f"{number}".encode(), b"x" * 1_000)
+                        for number in range(100)
+                    ]
                 )
             except KafkaUnavailable:
                 return False
