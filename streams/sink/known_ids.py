@@ -96,7 +96,9 @@ class KnownIds:
     async def known(
         self, ids: Sequence[bytes], *, before: int, first_arrival: datetime
     ) -> frozenset[bytes]:
-        """Those of a batch's ids whose first copy lies at a lower offset, in the window.
+        """Those of a batch's ids whose first copy came before it, in the window.
+
+        Before it: at a lower offset, or under another incarnation.
 
         `before` is the batch's first offset, `first_arrival` the arrival of its first record:
         both are the same when the batch is repeated, and so is the answer.
