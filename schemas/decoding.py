@@ -6,6 +6,7 @@ decides and names the field. A property test holds the lanes against each other.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
@@ -203,13 +204,8 @@ def _explained(data: bytes, model: type[Event | NewEvent], received_at: datetime
     metadata = bytes(_decode_metadata(data).metadata).strip()
     if problem := metadata_problem(metadata):
         raise InvalidEvent("invalid_field", "metadata", f"metadata {problem}")
-    if event.occurred_at is not None and event.occurred_at > received_at + MAX_CLOCK_SKEW:
-        raise InvalidEvent(
-            "invalid_field",
-            "occurred_at",
-            f"occurred_at lies more than {MAX_CLOCK_SKEW // timedelta(hours=1)} hours in the "
-            "future; send the time when it happened, in UTC",
-        )
+    if event.occurred_at is not None:
+        refuse_future("occurred_at", event.occurred_at, received_at)
     return WireEvent(
         event_type=event.event_type,
         path=event.path,
@@ -222,8 +218,26 @@ def _explained(data: bytes, model: type[Event | NewEvent], received_at: datetime
     )
 
 
-def invalid_event(error: ValidationError) -> InvalidEvent:
-    """The first of a model's errors as an InvalidEvent."""
+def refuse_future(field: str, occurred_at: datetime, received_at: datetime) -> None:
+    """Raises InvalidEvent when it occurred later after its arrival than clocks may be wrong."""
+    if occurred_at > received_at + MAX_CLOCK_SKEW:
+        raise InvalidEvent(
+            "invalid_field",
+            field,
+            f"{field} lies more than {MAX_CLOCK_SKEW // timedelta(hours=1)} hours in the "
+            "future; send the time when it happened, in UTC",
+        )
+
+
+def invalid_event(
+    error: ValidationError, *, within: str = "", advice: Mapping[str, str] | None = None
+) -> InvalidEvent:
+    """The first of a model's errors as an InvalidEvent.
+
+    `within` names the field that the model is of, when it is one; `advice` is as for `explain`.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
-    field, detail = explain(first)
+    if within:
+        first = {**first, "loc": (within, *first["loc"])}
+    field, detail = explain(first, advice)
     return InvalidEvent("invalid_field", field, detail)

@@ -31,6 +31,45 @@ Moment = Annotated[
     BeforeValidator(_written_as_a_date),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+EventType = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_EVENT_TYPE_CHARACTERS,
+        pattern=EVENT_TYPE_PATTERN,
+        description="`page_view`, `conversion` or a name of your own; it decides the topic.",
+        examples=["page_view"],
+    ),
+]
+Path = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_PATH_CHARACTERS,
+        description="What was visited or where it happened; counted in the summary.",
+        examples=["/pricing"],
+    ),
+]
+UserId = Annotated[
+    Name | None, Field(description="The signed-in user, as you name them.", examples=["u-42"])
+]
+VisitorId = Annotated[
+    Name | None,
+    Field(
+        description="An anonymous visitor; unique visitors are counted by it, else by user.",
+        examples=["v-7f3a"],
+    ),
+]
+Metadata = Annotated[
+    dict[str, JsonValue],
+    Field(
+        description=(
+            f"Anything else about it: a JSON object of at most {MAX_METADATA_BYTES} bytes, "
+            f"nested at most {MAX_METADATA_DEPTH} deep; kept as you sent it."
+        ),
+        examples=[{"referrer": "https://example.com/"}],
+    ),
+]
 
 
 class EventBody(BaseModel):
@@ -38,45 +77,11 @@ class EventBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    event_type: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=MAX_EVENT_TYPE_CHARACTERS,
-            pattern=EVENT_TYPE_PATTERN,
-            description="`page_view`, `conversion` or a name of your own; it decides the topic.",
-            examples=["page_view"],
-        ),
-    ]
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=MAX_PATH_CHARACTERS,
-            description="What was visited or where it happened; counted in the summary.",
-            examples=["/pricing"],
-        ),
-    ]
-    user_id: Annotated[
-        Name | None, Field(description="The signed-in user, as you name them.", examples=["u-42"])
-    ] = None
-    visitor_id: Annotated[
-        Name | None,
-        Field(
-            description="An anonymous visitor; unique visitors are counted by it, else by user.",
-            examples=["v-7f3a"],
-        ),
-    ] = None
-    metadata: Annotated[
-        dict[str, JsonValue],
-        Field(
-            description=(
-                f"Anything else about it: a JSON object of at most {MAX_METADATA_BYTES} bytes, "
-                f"nested at most {MAX_METADATA_DEPTH} deep; kept as you sent it."
-            ),
-            examples=[{"referrer": "https://example.com/"}],
-        ),
-    ] = {}
+    event_type: EventType
+    path: Path
+    user_id: UserId = None
+    visitor_id: VisitorId = None
+    metadata: Metadata = {}
     occurred_at: Annotated[
         Moment | None,
         Field(
