@@ -1,7 +1,8 @@
 """What a user agent is: a bot or not, on what kind of device, which browser, which system.
 
 Two kept lists decide. A bot is what `is-bot` or `ua-parser` calls one; what that misses is in
-docs/adr/0009-dependencies.md. Browser and system are what `ua-parser` says. Pure for given versions of the two.
+docs/adr/0009-dependencies.md. Browser and system are what `ua-parser` says. Pure for given
+versions of the two.
 """
 
 import re
