@@ -1,6 +1,8 @@
-"""Reads request bodies: bounded in size, JSON in UTF-8, no key twice."""
+"""Reads request bodies: bounded in size, packed or not, JSON in UTF-8, no key twice."""
 
 import json
+import zlib
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, NoReturn
 
@@ -8,11 +10,14 @@ import orjson
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api.problems import Problem, field_problem
+from api.problems import FieldProblem, Problem, field_problem
 from schemas.explanations import shown
 from schemas.limits import MAX_METADATA_DEPTH, MAX_REQUEST_BYTES
 
-_JSON_TYPES: Final = ("application/json", "")
+MAX_GZIP_MEMBERS: Final = 64
+"""Each costs a copy of what follows it; programs write one."""
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
 _TOO_LARGE: Final = (
     f"the body is larger than {MAX_REQUEST_BYTES} bytes; send fewer events in one request"
 )
@@ -22,26 +27,24 @@ _TOO_DEEP: Final = (
 _WHAT_TO_SEND: Final = "send one event as a JSON object, or several in an array"
 
 
-async def read_json_body(request: Request) -> bytes:
-    """The body's bytes. Raises a Problem: 413 when too large, 415 when it is not JSON.
+def headers_of(request: Request) -> dict[bytes, bytes]:
+    """The headers by name, in lower case; of a repeated one the last."""
+    return dict(request.scope["headers"])
 
-    400 when the client left before it had sent all of it: nobody reads that answer.
+
+def media_type_of(headers: Mapping[bytes, bytes]) -> str:
+    """What Content-Type says, in lower case and without parameters; '' when it says nothing."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+
+async def read_body(request: Request, headers: Mapping[bytes, bytes]) -> bytes:
+    """The body's bytes, unpacked. Raises a Problem: 413 when too large, 415 for an encoding.
+
+    400 when it is broken, or the client left before it had sent all of it: nobody reads that.
     """
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type not in _JSON_TYPES:
-        raise field_problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "Content-Type",
-            f"Content-Type {shown(content_type)!r} is not taken; send application/json",
-        )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise field_problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "Content-Encoding",
-            "no Content-Encoding is taken; send the JSON as it is",
-        )
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > MAX_REQUEST_BYTES:
+    packed = _is_gzip(headers[b"content-encoding"]) if b"content-encoding" in headers else False
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > MAX_REQUEST_BYTES:
         raise field_problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", _TOO_LARGE)
     chunks: list[bytes] = []
     size = 0
@@ -53,7 +56,60 @@ async def read_json_body(request: Request) -> bytes:
             chunks.append(chunk)
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the connection ended within the body") from None
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    return unpacked(body) if packed else body
+
+
+def _is_gzip(encoding: bytes) -> bool:
+    name = encoding.strip().lower().decode("latin-1")
+    if name in {"gzip", "x-gzip"}:
+        return True
+    if name in {"", "identity"}:
+        return False
+    detail = (
+        f"Content-Encoding {shown(name)!r} is not taken; send gzip, or the body as it is, "
+        "without this header"
+    )
+    raise Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        detail,
+        errors=[FieldProblem(field="Content-Encoding", detail=detail)],
+        headers={"Accept-Encoding": "gzip"},
+    )
+
+
+def unpacked(body: bytes) -> bytes:
+    """What was packed with gzip, however many members it has.
+
+    Raises a Problem: 413 as soon as it is larger than a body may be, 400 when it is broken.
+    """
+    pieces: list[bytes] = []
+    left = MAX_REQUEST_BYTES
+    for _ in range(MAX_GZIP_MEMBERS):
+        member = zlib.decompressobj(_GZIP)
+        try:
+            piece = member.decompress(body, left + 1)
+        except zlib.error as error:
+            raise _broken_gzip(f"it is not gzip, or damaged ({error})") from None
+        left -= len(piece)
+        if left < 0:
+            raise field_problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", f"unpacked, {_TOO_LARGE}"
+            )
+        if not member.eof:
+            raise _broken_gzip("it ends too early")
+        pieces.append(piece)
+        # Some programs fill up with zeros.
+        body = member.unused_data.lstrip(b"\0")
+        if not body:
+            return b"".join(pieces)
+    raise _broken_gzip(f"it has more than {MAX_GZIP_MEMBERS} members; pack it in one piece")
+
+
+def _broken_gzip(what: str) -> Problem:
+    return field_problem(
+        HTTPStatus.BAD_REQUEST, "body", f"the body cannot be unpacked as gzip: {what}"
+    )
 
 
 def parse_json(body: bytes) -> object:

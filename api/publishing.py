@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -35,12 +35,17 @@ class KafkaUnavailable(Exception):
     """Kafka did not confirm in time, or cannot be asked; what was sent may still arrive."""
 
 
+# aiokafka's C code takes a list and no other sequence, and changes none.
+_NO_HEADERS: Final[list[tuple[str, bytes]]] = []
+
+
 class Message(NamedTuple):
-    """One message: the topic's name in the registry, key and value as bytes."""
+    """One message: the topic's name in the registry, key and value as bytes, its headers."""
 
     topic: str
     key: bytes
     value: bytes
+    headers: list[tuple[str, bytes]] = _NO_HEADERS
 
 
 class Publisher(Protocol):
@@ -155,10 +160,11 @@ class KafkaPublisher:
         if self._unconfirmed + size > self._max_bytes:
             raise KafkaUnavailable("too much is waiting for Kafka's confirmation")
         batch = lane.waiting[-1] if lane.waiting else self._open(lane)
-        appended = batch.builder.append(timestamp=None, key=message.key, value=message.value)
+        _, key, value, headers = message
+        appended = batch.builder.append(timestamp=None, key=key, value=value, headers=headers)
         if appended is None:
             batch = self._open(lane)
-            batch.builder.append(timestamp=None, key=message.key, value=message.value)
+            batch.builder.append(timestamp=None, key=key, value=value, headers=headers)
         batch.size += size
         self._unconfirmed += size
         if lane.sender is None:

@@ -1,6 +1,6 @@
 """`POST /analytics/events`: validate, name, publish; acknowledge when Kafka has it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
@@ -13,10 +13,13 @@ from msgspec.json import Decoder
 from pydantic import BaseModel, Field
 from uuid_utils import uuid7
 
-from api.bodies import parse_json, read_json_body
+from api.analytics import cloud_events
+from api.analytics.cloud_events import Form
+from api.bodies import headers_of, parse_json, read_body
 from api.problems import FieldProblem, Problem, documented, field_problem, unavailable
 from api.publishing import KafkaUnavailable, Message
 from api.state import clock, publisher
+from schemas.cloud_events import CloudEvent
 from schemas.decoding import (
     InvalidEvent,
     WireEvent,
@@ -34,6 +37,9 @@ from schemas.topics import event_key, topic_for
 log = structlog.get_logger()
 
 router = APIRouter(tags=["analytics"])
+
+Checked = WireEvent | CloudEvent
+"""An event that can be published."""
 
 _decode_batch: Final = Decoder(list[WireEvent]).decode
 _split_batch: Final = Decoder(list[Raw]).decode
@@ -120,17 +126,34 @@ async def ingest_events(request: Request) -> Response:
     when Kafka cannot confirm in time; the events may still arrive, so send them again with the
     `event_ids` of that answer.
     """
-    body = await read_json_body(request)
-    value = parse_json(body)
+    headers = headers_of(request)
+    form = cloud_events.form_of(headers)
+    body = await read_body(request, headers)
     now = clock(request)()
+    if form is Form.BINARY:
+        return await _ingest_one(
+            request, lambda: cloud_events.binary_event(request, body, now), now
+        )
+    value = parse_json(body)
+    if form is not Form.PLAIN:
+        return await _ingest_cloud_events(request, form, body, value, now)
     if isinstance(value, list):
-        return await _ingest_batch(request, body, len(value), now)
-    event = _one(body, now)
-    await _publish(request, [event], now)
-    return _accepted({"event_id": event.event_id})
+        _refuse_count(len(value))
+        return await _ingest_batch(request, _batch(body, now), now)
+    return await _ingest_one(request, lambda: _one(body, now), now)
 
 
-async def _ingest_batch(request: Request, body: bytes, count: int, now: datetime) -> Response:
+async def _ingest_cloud_events(
+    request: Request, form: Form, body: bytes, value: object, now: datetime
+) -> Response:
+    cloud_events.refuse_other_form(form, is_array=isinstance(value, list))
+    if isinstance(value, list):
+        _refuse_count(len(value))
+        return await _ingest_batch(request, cloud_events.batch_events(body, now), now)
+    return await _ingest_one(request, lambda: cloud_events.structured_event(body, now), now)
+
+
+def _refuse_count(count: int) -> None:
     if not 1 <= count <= MAX_EVENTS_PER_REQUEST:
         raise field_problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -138,8 +161,23 @@ async def _ingest_batch(request: Request, body: bytes, count: int, now: datetime
             f"the body is an array of {count} events; "
             f"send 1 to {MAX_EVENTS_PER_REQUEST} in one request",
         )
-    checked = _batch(body, now)
-    events = [each for each in checked if isinstance(each, WireEvent)]
+
+
+async def _ingest_one(request: Request, checked: Callable[[], Checked], now: datetime) -> Response:
+    try:
+        event = checked()
+    except InvalidEvent as error:
+        raise field_problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, error.field or "body", error.detail
+        ) from None
+    [event_id] = await _publish(request, [event], now)
+    return _accepted({"event_id": event_id})
+
+
+async def _ingest_batch(
+    request: Request, checked: Sequence[Checked | InvalidEvent], now: datetime
+) -> Response:
+    events = [each for each in checked if not isinstance(each, InvalidEvent)]
     items = [_item(index, each) for index, each in enumerate(checked)]
     rejected = len(items) - len(events)
     if not events:
@@ -148,10 +186,10 @@ async def _ingest_batch(request: Request, body: bytes, count: int, now: datetime
             f"none of these events can be used ({rejected}); `items` says why for each",
             members={"accepted": 0, "rejected": rejected, "items": items},
         )
-    await _publish(request, events, now)
+    event_ids = iter(await _publish(request, events, now))
     for item, each in zip(items, checked, strict=True):
-        if isinstance(each, WireEvent):
-            item["event_id"] = each.event_id
+        if not isinstance(each, InvalidEvent):
+            item["event_id"] = next(event_ids)
     return _accepted({"accepted": len(events), "rejected": rejected, "items": items})
 
 
@@ -165,9 +203,7 @@ def _one(body: bytes, now: datetime) -> WireEvent:
     try:
         return explain_new_event(body, received_at=now)
     except InvalidEvent as error:
-        raise field_problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, error.field or "body", error.detail
-        ) from None
+        raise cloud_events.misplaced(body, error) from None
 
 
 def _batch(body: bytes, now: datetime) -> Sequence[WireEvent | InvalidEvent]:
@@ -186,43 +222,46 @@ def _explained(item: bytes, now: datetime) -> WireEvent | InvalidEvent:
     try:
         return explain_new_event(item, received_at=now)
     except InvalidEvent as error:
-        return error
+        return cloud_events.misplaced(item, error)
 
 
-def _item(index: int, checked: WireEvent | InvalidEvent) -> dict[str, object]:
-    if isinstance(checked, WireEvent):
-        return {"index": index, "status": "accepted", "event_id": None}
-    return {
-        "index": index,
-        "status": "rejected",
-        "error": {"field": checked.field, "detail": checked.detail},
-    }
+def _item(index: int, checked: Checked | InvalidEvent) -> dict[str, object]:
+    if isinstance(checked, InvalidEvent):
+        return {
+            "index": index,
+            "status": "rejected",
+            "error": {"field": checked.field, "detail": checked.detail},
+        }
+    return {"index": index, "status": "accepted", "event_id": None}
 
 
 def _accepted(document: dict[str, object]) -> Response:
     return Response(orjson.dumps(document), HTTPStatus.ACCEPTED, media_type="application/json")
 
 
-async def _publish(request: Request, events: Sequence[WireEvent], now: datetime) -> None:
+async def _publish(request: Request, events: Sequence[Checked], now: datetime) -> list[str]:
+    """Returns the events' ids when Kafka has all of them."""
     arrived = canonical_time(now)
     messages = []
-    for event in events:
+    event_ids = []
+    for each in events:
+        event = each if isinstance(each, WireEvent) else each.event
         if event.event_id is None:
             event.event_id = str(uuid7())
+        event_ids.append(event.event_id)
         if event.occurred_at is None:
             event.occurred_at = arrived
         topic = topic_for(event.event_type)
-        messages.append(
-            Message(
-                topic.name,
-                event_key(topic, event.event_id, event.user_id).encode(),
-                encode_wire_event(event),
-            )
-        )
+        if isinstance(each, WireEvent):
+            key = event_key(topic, event.event_id, event.user_id).encode()
+            messages.append(Message(topic.name, key, encode_wire_event(event)))
+        else:
+            messages.append(cloud_events.message(each, topic))
     try:
         await publisher(request).publish(messages)
     except KafkaUnavailable as error:
         raise unavailable(
             f"{error}; send the same events again with these event_ids, they count once",
-            event_ids=[event.event_id for event in events],
+            event_ids=event_ids,
         ) from None
+    return event_ids
