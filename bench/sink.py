@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 from deploy.local.managed_process import ManagedProcess
 from schemas.partitioning import partition_for
 from schemas.topics import PAGE_VIEWS
-from streams.sink.records import Source
+from streams.sink.records import Headers, Source
 from streams.sink.rows import EVENT_COLUMNS, encode_rows, event_rows
 from streams.sink.store import INSERT_SETTINGS
 from tests.weir import Weir, all_taken
@@ -34,6 +34,7 @@ class _Message:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
 
 
 def messages(count: int) -> list[tuple[bytes, bytes]]:

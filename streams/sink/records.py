@@ -9,6 +9,7 @@ from aiokafka.structs import TopicPartition
 from streams.failures import Invalid
 
 Row = Sequence[object]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(Protocol):
@@ -22,6 +23,8 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
 
 
 @dataclass(frozen=True, slots=True)

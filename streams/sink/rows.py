@@ -10,17 +10,13 @@ from uuid import UUID
 import orjson
 from pydantic import ValidationError
 
+from schemas.cloud_events import CloudEvent
 from schemas.dead_letters import DeadLetter
-from schemas.decoding import (
-    InvalidEvent,
-    canonical_time,
-    explain_event,
-    invalid_event,
-    latest_occurred_at,
-)
-from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, Topic, event_key, topic_for
+from schemas.decoding import canonical_time, invalid_event, latest_occurred_at
+from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, Topic, topic_for
 from streams.failures import Invalid
 from streams.sink.event_columns import rows_of_usual_events
+from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
 from streams.sink.records import Made, Record, Row, Source
 
 
@@ -78,7 +74,9 @@ def event_rows(topic: Topic, source: Source, records: Sequence[Record]) -> Made:
         chunk = records[start : start + CHUNK]
         # The earliest arrival bounds all: what lies beyond it the slow lane judges by its own.
         latest = latest_occurred_at(_moment(min(record.timestamp for record in chunk)))
-        usual = rows_of_usual_events(topic, source, chunk, latest)
+        usual = None
+        if not any_cloud_event(chunk):
+            usual = rows_of_usual_events(topic, source, chunk, latest)
         if usual is None:
             usual = _single_rows(topic, source, chunk)
         made.ids.extend(usual.ids)
@@ -102,20 +100,15 @@ def _single_rows(topic: Topic, source: Source, records: Sequence[Record]) -> Mad
 
 def _explained_row(topic: Topic, source: Source, record: Record) -> tuple[bytes, Row]:
     """The slow lane: the row of an event in any form, or Invalid, which says why there is none."""
-    if record.value is None:
-        raise Invalid("empty", "the message has no value; events are never deleted by key")
-    try:
-        event = explain_event(record.value, received_at=_moment(record.timestamp))
-    except InvalidEvent as error:
-        raise Invalid(error.reason, error.detail) from None
+    sent = read_event(record)
+    event = sent.event if isinstance(sent, CloudEvent) else sent
     event_id = event.event_id or ""
     if topic_for(event.event_type) is not topic:
         raise Invalid(
             "wrong_topic",
             f"event_type {event.event_type} belongs on {topic_for(event.event_type).name}",
         )
-    if record.key != event_key(topic, event_id, event.user_id).encode():
-        raise Invalid("wrong_key", f"the message key must be the event's {topic.key}")
+    refuse_wrong_key(topic, sent, record.key)
     return UUID(event_id).bytes, (
         event_id,
         event.event_type,

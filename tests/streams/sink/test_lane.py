@@ -14,7 +14,7 @@ from streams.failures import Invalid, Retryable
 from streams.sink.batches import Position, Span
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import GaveUp, Lane, LaneParts
-from streams.sink.records import Record, Source
+from streams.sink.records import Headers, Record, Source
 from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
 
@@ -27,6 +27,7 @@ class Message:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
 
 
 def page_view(offset: int) -> Message:

@@ -12,7 +12,7 @@ from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS,
 from streams.failures import Invalid
 from streams.sink.batches import Position, Span, position_from
 from streams.sink.dead_letters import dead_letter
-from streams.sink.records import Made, Row, Source
+from streams.sink.records import Headers, Made, Row, Source
 from streams.sink.rows import (
     DEAD_LETTER_COLUMNS,
     DESTINATIONS,
@@ -33,6 +33,7 @@ class Message:
     timestamp: int = 1_795_000_000_123
     key: bytes | None = ID.encode()
     value: bytes | None = b""
+    headers: Headers = ()
 
 
 def page_view(**fields: object) -> bytes:
