@@ -1,0 +1,244 @@
+"""Each instant of a range is read from the coarsest rollup whose unit lies in its bucket."""
+
+from bisect import bisect_right
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from time import perf_counter
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from api.analytics.buckets import Interval, bucket_starts
+from api.analytics.stretches import Level, Stretch, cover
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR = 3_600_000
+LEVELS = list(Level)
+UNITS: list[Level] = [level for level in LEVELS if level is not Level.RAW]
+
+
+def ms(text: str) -> int:
+    return (datetime.fromisoformat(text).replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
+
+
+END = ms("2106-01-01")
+
+
+def unit(at: int, level: Level) -> tuple[int, int]:
+    """The unit of a level that holds an instant, by the calendar."""
+    moment = EPOCH + timedelta(milliseconds=at)
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    match level:
+        case Level.MONTH:
+            begin = hour.replace(day=1, hour=0)
+            end = (begin + timedelta(days=31)).replace(day=1)
+        case Level.DAY:
+            begin = hour.replace(hour=0)
+            end = begin + timedelta(days=1)
+        case Level.HOUR:
+            begin = hour
+            end = begin + timedelta(hours=1)
+        case Level.QUARTER_HOUR:
+            begin = hour.replace(minute=moment.minute // 15 * 15)
+            end = begin + timedelta(minutes=15)
+        case Level.RAW:
+            return at, at + 1
+    return (
+        (begin - EPOCH) // timedelta(milliseconds=1),
+        (end - EPOCH) // timedelta(milliseconds=1),
+    )
+
+
+def expected(at: int, boundaries: list[int], levels: list[Level]) -> Level:
+    """The statement for one instant: the coarsest level whose unit lies in the bucket."""
+    after = bisect_right(boundaries, at)
+    bucket = boundaries[after - 1], boundaries[after]
+    for level in levels:
+        begin, end = unit(at, level)
+        if bucket[0] <= begin and end <= bucket[1]:
+            return level
+    return Level.RAW
+
+
+def assert_covers(
+    covered: dict[Level, list[Stretch]], boundaries: list[int], levels: list[Level]
+) -> None:
+    assert all(covered.values()), "a level without stretches is absent"
+    for level, stretches in covered.items():
+        for stretch in stretches:
+            assert stretch.start < stretch.end
+            assert unit(stretch.start, level)[0] == stretch.start
+            assert unit(stretch.end - 1, level)[1] == stretch.end
+        for earlier, later in pairwise(stretches):
+            assert earlier.end < later.start, "ascending, disjoint and joined"
+    together = sorted(
+        (stretch.start, stretch.end, level)
+        for level, stretches in covered.items()
+        for stretch in stretches
+    )
+    reached = boundaries[0]
+    for start, end, level in together:
+        assert start == reached, "no gap and no overlap"
+        reached = end
+        inside = {start, end - 1, (start + end) // 2}
+        near = boundaries[bisect_right(boundaries, start) :][:40]
+        inside |= {at for at in (*near, *(each - 1 for each in near)) if start <= at < end}
+        for at in inside:
+            assert expected(at, boundaries, levels) == level, EPOCH + timedelta(milliseconds=at)
+    assert reached == boundaries[-1]
+
+
+@st.composite
+def series(draw: st.DrawFn) -> list[int]:
+    """Boundaries close together or decades apart, each on a unit of some level or on none."""
+    start = draw(st.integers(0, END - 1))
+    reach = draw(
+        st.sampled_from([1, 900_000, HOUR, 24 * HOUR, 32 * 24 * HOUR, 400 * 24 * HOUR, END])
+    )
+    instants = draw(st.lists(st.integers(0, 3 * reach), min_size=1, max_size=30))
+    on = st.sampled_from(LEVELS)
+    every = draw(st.none() | on)
+    return sorted(
+        min(unit(min(start + each, END - 1), every or draw(on))[draw(st.integers(0, 1))], END)
+        for each in (0, *instants)
+    )
+
+
+@settings(max_examples=500, deadline=None)
+@given(series())
+@example([0, END])
+@example([0, 1])
+@example([END - 1, END])
+@example([ms("2024-02-01"), ms("2024-03-01")])
+@example([ms("2023-01-31T23:59:59.999"), ms("2023-03-01T00:00:00.001")])
+@example([ms("2100-01-01"), ms("2100-02-28T23:00"), ms("2100-03-01"), ms("2100-04-01")])
+def test_each_instant_is_in_the_coarsest_unit_that_fits_its_bucket(boundaries: list[int]) -> None:
+    assert_covers(cover(boundaries), boundaries, UNITS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(series(), st.sampled_from(LEVELS), st.sampled_from(LEVELS))
+def test_only_the_levels_that_are_allowed_are_used(
+    boundaries: list[int], one: Level, other: Level
+) -> None:
+    coarsest, finest = sorted((one, other), key=LEVELS.index)
+    allowed = LEVELS[LEVELS.index(coarsest) : LEVELS.index(finest) + 1]
+    covered = cover(boundaries, finest=finest, coarsest=coarsest)
+    assert set(covered) <= {*allowed, Level.RAW}
+    assert_covers(covered, boundaries, allowed)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(
+        ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "Africa/Monrovia"]
+    ),
+    st.sampled_from(["minute", "hour", "day", "week", "month"]),
+    st.integers(0, END // 2),
+    st.integers(1, 300),
+)
+def test_the_buckets_of_a_time_series_are_covered(
+    zone: str, interval: Interval, start: int, buckets: int
+) -> None:
+    each = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_678_400}
+    end = min(start + each[interval] * buckets * 1_000 + start % 977, END)
+    first, last = (EPOCH + timedelta(milliseconds=at) for at in (start, end))
+    starts = bucket_starts(first, last, interval, ZoneInfo(zone))
+    inner = [(at - EPOCH) // timedelta(milliseconds=1) for at in starts[1:]]
+    boundaries = [start, *inner, end]
+    assert_covers(cover(boundaries), boundaries, UNITS)
+
+
+def test_a_range_is_cut_from_the_middle_outwards() -> None:
+    boundaries = [ms("2026-01-30T22:40:00.500"), ms("2026-03-02T01:16:00")]
+    assert cover(boundaries) == {
+        Level.MONTH: [Stretch(ms("2026-02-01"), ms("2026-03-01"))],
+        Level.DAY: [
+            Stretch(ms("2026-01-31"), ms("2026-02-01")),
+            Stretch(ms("2026-03-01"), ms("2026-03-02")),
+        ],
+        Level.HOUR: [
+            Stretch(ms("2026-01-30T23:00"), ms("2026-01-31")),
+            Stretch(ms("2026-03-02"), ms("2026-03-02T01:00")),
+        ],
+        Level.QUARTER_HOUR: [
+            Stretch(ms("2026-01-30T22:45"), ms("2026-01-30T23:00")),
+            Stretch(ms("2026-03-02T01:00"), ms("2026-03-02T01:15")),
+        ],
+        Level.RAW: [
+            Stretch(ms("2026-01-30T22:40:00.500"), ms("2026-01-30T22:45")),
+            Stretch(ms("2026-03-02T01:15"), ms("2026-03-02T01:16")),
+        ],
+    }
+
+
+def test_no_unit_crosses_a_boundary() -> None:
+    """A day that is cut at noon is two times twelve hours, and one stretch of hours."""
+    day = [ms("2026-01-01"), ms("2026-01-01T12:00"), ms("2026-01-02")]
+    assert cover(day) == {Level.HOUR: [Stretch(day[0], day[2])]}
+    assert cover([day[0], day[0] + 1, day[2]])[Level.RAW] == [Stretch(day[0], day[0] + 15 * 60_000)]
+
+
+def test_stretches_that_touch_are_joined_across_boundaries() -> None:
+    days = [ms("2026-01-01") + 24 * HOUR * day for day in range(365)]
+    assert cover(days) == {Level.DAY: [Stretch(days[0], days[-1])]}
+    minutes = [ms("2026-01-01") + 60_000 * minute for minute in range(100)]
+    assert cover(minutes) == {Level.RAW: [Stretch(minutes[0], minutes[-1])]}
+
+
+def test_an_empty_range_needs_nothing() -> None:
+    assert cover([5, 5]) == {}
+    assert cover([HOUR, HOUR, HOUR]) == {}
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "said"),
+    [
+        ([], "a start and an end"),
+        ([5], "a start and an end"),
+        ([-1, 5], "1970 to 2106"),
+        ([5, END + 1], "1970 to 2106"),
+        ([5, 4], "ascend"),
+        ([1, 9, 8, 10], "ascend"),
+    ],
+)
+def test_what_is_no_series_of_boundaries_is_refused(boundaries: list[int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        cover(boundaries)
+
+
+def test_a_finest_level_above_the_coarsest_is_refused() -> None:
+    with pytest.raises(ValueError, match="coarser than the coarsest"):
+        cover([0, 1], finest=Level.DAY, coarsest=Level.HOUR)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])
+@pytest.mark.parametrize("interval", ["minute", "hour", "day", "week", "month"])
+def test_two_thousand_boundaries_are_quick(zone: str, interval: Interval) -> None:
+    """Printed, not judged: a machine at work is slower than any bound worth having."""
+    each = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_600_000}
+    first = datetime(1971, 2, 3, 4, 5, 6, tzinfo=UTC)
+    last = first + timedelta(seconds=each[interval] * (1_990 if interval != "month" else 1_600))
+    inner = [
+        (at - EPOCH) // timedelta(milliseconds=1)
+        for at in bucket_starts(first, last, interval, ZoneInfo(zone))[1:]
+    ]
+    took, count = _timed([inner[0] - 1_001, *inner, inner[-1] + 1_001])
+    print(f"{len(inner)} by {interval} in {zone}: {took:.2f} ms for {count} stretches")
+
+
+def test_one_range_is_quick() -> None:
+    took, count = _timed([ms("2026-01-01T01:01:01"), ms("2026-05-03T01:01:01.005")])
+    print(f"one range: {took * 1_000:.0f} µs for {count} stretches")
+
+
+def _timed(boundaries: list[int]) -> tuple[float, int]:
+    """The least time in ms, and how many stretches."""
+    times = []
+    for _ in range(20):
+        began = perf_counter()
+        covered = cover(boundaries)
+        times.append((perf_counter() - began) * 1_000)
+    return min(times), sum(map(len, covered.values()))
