@@ -41,6 +41,10 @@ _INTEGERS: Final = range(-(2**31), 2**31)
 _NAME: Final = re.compile(ATTRIBUTE_NAME)
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _JSON_TYPE: Final = re.compile(r"(?:application|text)/(?:[\w.+-]+\+)?json", re.ASCII)
+_NO_NAME: Final = (
+    "cannot be an attribute's name: CloudEvents has them of the letters a to z in lower case and "
+    "digits alone, and not `data`; what is your own goes into `data.metadata`"
+)
 _NOT_JSON_TYPE: Final = "must be application/json, or a type that ends in +json"
 
 
@@ -213,6 +217,8 @@ def from_binary(
     Raises InvalidEvent, which names the header: `prefix` is what stands before an attribute's
     name there.
     """
+    if "data" in attributes:
+        raise _invalid(f"{prefix}data", _NO_NAME)
     try:
         return _checked(attributes, data or None, received_at)
     except InvalidEvent as error:
@@ -290,13 +296,8 @@ def _content(data: bytes | None) -> tuple[CloudEventData, Raw]:
 def _extensions(given: Mapping[str, object]) -> dict[str, object]:
     """The extension attributes that are kept."""
     for name, value in given.items():
-        if name == "data" or not _NAME.fullmatch(name):
-            raise _invalid(
-                name,
-                "cannot be an attribute's name: CloudEvents has them of the letters a to z in "
-                "lower case and digits alone, and not `data`; what is your own goes into "
-                "`data.metadata`",
-            )
+        if not _NAME.fullmatch(name):
+            raise _invalid(name, _NO_NAME)
         if not _is_extension(value):
             raise _invalid(name, "must be a string, a boolean or a whole number of 32 bits")
     return {name: value for name, value in given.items() if name not in _LEFT_OUT}
@@ -308,6 +309,8 @@ def _is_extension(value: object) -> TypeGuard[str | bool | int]:
 
 def _with_extensions(metadata: Mapping[str, object], text: Raw, kept: Mapping[str, object]) -> Raw:
     """The metadata's JSON text, to the byte but for what is kept of the attributes."""
+    if not kept and text is EMPTY_METADATA:
+        return text
     written = bytes(text)
     if kept:
         if EXTENSIONS in metadata:
