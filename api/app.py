@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import health
+from api import health, published_schemas
 from api.analytics import events, ingest, summary
 from api.clickhouse import ClickHouseReader
 from api.documentation import serve_documentation
@@ -64,7 +64,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
     app.add_middleware(
         Shortcut, method="POST", path="/analytics/events", handler=ingest.ingest_events
     )
-    for router in (ingest.router, events.router, summary.router, health.router):
+    for router in (ingest.router, events.router, summary.router, published_schemas.router, health.router):
         app.include_router(router)
     serve_documentation(app)
     install_problems(app)
