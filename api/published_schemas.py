@@ -64,7 +64,7 @@ def _entry(schema: PublishedSchema) -> SchemaEntry:
             "description": "It is still the one with this ETag.",
             "headers": _ETAGS,
         },
-        **documented(HTTPStatus.NOT_FOUND),
+        **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
     },
 )
 async def published_schema(

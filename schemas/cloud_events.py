@@ -200,8 +200,12 @@ def from_structured(text: bytes, *, received_at: datetime) -> CloudEvent:
     has_data = document.pop("data", None) is not None
     if encoded is not None and has_data:
         raise _invalid("data_base64", "stands beside data; send one of the two")
-    # What is null is absent, as CloudEvents has it in JSON.
-    attributes = {name: value for name, value in document.items() if value is not None}
+    # What is null is absent, as CloudEvents has it in JSON; a name that is wrong stays wrong.
+    attributes = {
+        name: value
+        for name, value in document.items()
+        if value is not None or not _NAME.fullmatch(name)
+    }
     data = bytes(_decode_envelope(text).data) if has_data else None
     if encoded is not None:
         data = _decoded(encoded)

@@ -140,7 +140,8 @@ def _attributes(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw_name, value in headers:
         header = raw_name.decode("latin-1")
         if header == "content-type":
-            attributes["datacontenttype"] = value.decode("latin-1")
+            if content_type := value.decode("latin-1").strip():
+                attributes["datacontenttype"] = content_type
             continue
         if not header.startswith(_PREFIX):
             continue

@@ -19,7 +19,7 @@ from api.bodies import headers_of, parse_json, read_body
 from api.problems import FieldProblem, Problem, documented, field_problem, unavailable
 from api.publishing import KafkaUnavailable, Message
 from api.state import clock, publisher
-from schemas.cloud_events import CloudEvent
+from schemas.cloud_events import BATCH_MEDIA_TYPE, MEDIA_TYPE, CloudEvent
 from schemas.decoding import (
     InvalidEvent,
     WireEvent,
@@ -31,6 +31,7 @@ from schemas.decoding import (
     latest_occurred_at,
 )
 from schemas.events import NewEvent
+from schemas.json_schemas import CloudEventDocument
 from schemas.limits import MAX_EVENTS_PER_REQUEST
 from schemas.topics import event_key, topic_for
 
@@ -74,21 +75,27 @@ _EXAMPLE: Final = {
     "visitor_id": "v-7f3a",
     "metadata": {"referrer": "https://example.com/"},
 }
+_CLOUD_EVENT_EXAMPLE: Final = {
+    "specversion": "1.0",
+    "id": "A234-1234",
+    "source": "/shop",
+    "type": "page_view",
+    "subject": "/pricing",
+    "data": {"visitor_id": "v-7f3a", "metadata": {"referrer": "https://example.com/"}},
+}
+_NEW_EVENT: Final = {"$ref": "#/components/schemas/NewEvent"}
+_CLOUD_EVENT: Final = {"$ref": "#/components/schemas/CloudEventDocument"}
+
+
+def _array_of(items: dict[str, str]) -> dict[str, object]:
+    return {"type": "array", "minItems": 1, "maxItems": MAX_EVENTS_PER_REQUEST, "items": items}
+
+
 _REQUEST_BODY: Final = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {
-                "anyOf": [
-                    {"$ref": "#/components/schemas/NewEvent"},
-                    {
-                        "type": "array",
-                        "minItems": 1,
-                        "maxItems": MAX_EVENTS_PER_REQUEST,
-                        "items": {"$ref": "#/components/schemas/NewEvent"},
-                    },
-                ]
-            },
+            "schema": {"anyOf": [_NEW_EVENT, _array_of(_NEW_EVENT)]},
             "examples": {
                 "one event": {"value": _EXAMPLE},
                 "an array": {
@@ -98,11 +105,19 @@ _REQUEST_BODY: Final = {
                     ]
                 },
             },
-        }
+        },
+        MEDIA_TYPE: {
+            "schema": _CLOUD_EVENT,
+            "examples": {"a CloudEvent": {"value": _CLOUD_EVENT_EXAMPLE}},
+        },
+        BATCH_MEDIA_TYPE: {
+            "schema": _array_of(_CLOUD_EVENT),
+            "examples": {"CloudEvents": {"value": [_CLOUD_EVENT_EXAMPLE]}},
+        },
     },
 }
 
-DOCUMENTED_MODELS: Final[tuple[type[BaseModel], ...]] = (NewEvent,)
+DOCUMENTED_MODELS: Final[tuple[type[BaseModel], ...]] = (NewEvent, CloudEventDocument)
 
 
 @router.post(
@@ -125,6 +140,10 @@ async def ingest_events(request: Request) -> Response:
     An array gets a result for each item: a bad one does not reject the good ones. Answers 503
     when Kafka cannot confirm in time; the events may still arrive, so send them again with the
     `event_ids` of that answer.
+
+    A CloudEvent may also be sent in binary mode: its attributes as headers `ce-id`, `ce-source`
+    and so on, its data as the body in `application/json`. A body may be packed
+    (`Content-Encoding: gzip`).
     """
     headers = headers_of(request)
     form = cloud_events.form_of(headers)

@@ -1,10 +1,12 @@
 """Bad input gets a clear problem document, publishes nothing and disturbs nobody."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Iterator
 from itertools import product
 from urllib.parse import quote, urlsplit
 
+import psutil
 import pytest
 
 from schemas.limits import (
@@ -205,7 +207,9 @@ async def test_long_names_are_not_echoed(edge: Weir, topics: LogOfTopics) -> Non
     [
         ({"Content-Type": "text/plain"}, "Content-Type"),
         ({"Content-Type": "application/x-www-form-urlencoded"}, "Content-Type"),
-        ({**JSON, "Content-Encoding": "gzip"}, "Content-Encoding"),
+        ({**JSON, "Content-Encoding": "br"}, "Content-Encoding"),
+        ({**JSON, "Content-Encoding": "deflate"}, "Content-Encoding"),
+        ({**JSON, "Content-Encoding": "gzip, gzip"}, "Content-Encoding"),
     ],
 )
 async def test_a_body_of_another_kind(
@@ -214,6 +218,39 @@ async def test_a_body_of_another_kind(
     before = await topics.ends()
     answer = await ask(edge, "POST", EVENTS, b'{"event_type":"x","path":"/"}', headers)
     assert "send" in answer.problem(415, field)["detail"]
+    assert await topics.ends() == before
+
+
+PACKED = {**JSON, "Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"event_type":"x","path":"/"}',
+        gzip.compress(b'{"event_type":"x","path":"/"}')[:-1],
+        gzip.compress(b'{"event_type":"x","path":"/"}')[:-5] + b"\0\0\0\0\0",
+        gzip.compress(b'{"event_type":"x","path":"/"}') + b"more",
+    ],
+    ids=["empty", "not packed", "cut off", "damaged", "followed by something"],
+)
+async def test_what_is_not_gzip(edge: Weir, topics: LogOfTopics, body: bytes) -> None:
+    before = await topics.ends()
+    answer = await ask(edge, "POST", EVENTS, body, PACKED)
+    assert "cannot be unpacked as gzip" in answer.problem(400, "body")["detail"]
+    assert await topics.ends() == before
+
+
+async def test_a_bomb_is_refused_before_it_is_unpacked(edge: Weir, topics: LogOfTopics) -> None:
+    before = await topics.ends()
+    bomb = gzip.compress(b"0" * 500_000_000)
+    assert len(bomb) < MAX_REQUEST_BYTES
+    [api] = [each for each in edge.processes if each.name.endswith("-api")]
+    memory = psutil.Process(api.pid).memory_info().rss
+    answer = await ask(edge, "POST", EVENTS, bomb, PACKED)
+    assert "unpacked, the body is larger" in answer.problem(413, "body")["detail"]
+    assert psutil.Process(api.pid).memory_info().rss < memory + 64_000_000
     assert await topics.ends() == before
 
 

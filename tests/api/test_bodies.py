@@ -1,12 +1,17 @@
-"""Request bodies are JSON, and no key stands in them twice."""
+"""Request bodies are JSON, packed or not, and no key stands in them twice."""
+
+import gzip
+from contextlib import suppress
+from time import monotonic
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bodies import parse_json
+from api.bodies import MAX_GZIP_MEMBERS, parse_json, unpacked
 from api.problems import Problem
+from schemas.limits import MAX_REQUEST_BYTES
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,43 @@ def test_what_is_nested_too_deep_is_refused_before_it_costs(depth: int, escapes:
         parse_json(body.encode())
     assert caught.value.status == 422
     assert caught.value.errors[0].field == "metadata"
+
+
+@given(st.lists(st.binary(), min_size=1, max_size=5))
+def test_what_was_packed_comes_back_however_many_members_it_has(pieces: list[bytes]) -> None:
+    assert unpacked(b"".join(map(gzip.compress, pieces))) == b"".join(pieces)
+
+
+def test_zeros_behind_the_end_are_no_fault() -> None:
+    assert unpacked(gzip.compress(b"{}") + b"\0" * 500) == b"{}"
+
+
+def test_a_body_may_be_as_large_unpacked_as_any_other_and_no_larger() -> None:
+    largest = b"x" * MAX_REQUEST_BYTES
+    assert unpacked(gzip.compress(largest)) == largest
+    for body in (
+        gzip.compress(largest + b"x"),
+        gzip.compress(largest) + gzip.compress(b"x"),
+        gzip.compress(b"\0" * 200_000_000),
+    ):
+        with pytest.raises(Problem) as caught:
+            unpacked(body)
+        assert caught.value.status == 413
+
+
+def test_a_body_of_very_many_members_is_refused_before_it_costs() -> None:
+    member = gzip.compress(b"")
+    many = member * (MAX_REQUEST_BYTES // len(member))
+    began = monotonic()
+    with pytest.raises(Problem, match=f"more than {MAX_GZIP_MEMBERS} members") as caught:
+        unpacked(many)
+    assert caught.value.status == 400
+    assert monotonic() - began < 1
+
+
+@given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
+def test_damage_is_found_and_breaks_nothing(content: bytes, place: int, byte: int) -> None:
+    packed = bytearray(gzip.compress(content))
+    packed[place % len(packed)] = byte
+    with suppress(Problem):
+        assert isinstance(unpacked(bytes(packed)), bytes)
