@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import health, published_schemas
-from api.analytics import events, ingest, summary
+from api.analytics import breakdown, events, ingest, summary, timeseries, totals
 from api.clickhouse import ClickHouseReader
 from api.documentation import serve_documentation
 from api.head import HeadAsGet
@@ -64,7 +64,16 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
     app.add_middleware(
         Shortcut, method="POST", path="/analytics/events", handler=ingest.ingest_events
     )
-    for router in (ingest.router, events.router, summary.router, published_schemas.router, health.router):
+    for router in (
+        ingest.router,
+        events.router,
+        summary.router,
+        breakdown.router,
+        timeseries.router,
+        totals.router,
+        published_schemas.router,
+        health.router,
+    ):
         app.include_router(router)
     serve_documentation(app)
     install_problems(app)

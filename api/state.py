@@ -34,6 +34,10 @@ def clock(request: Request) -> Clock:
     return cast("Clock", request.state.clock)
 
 
+def now(request: Request) -> datetime:
+    return clock(request)()
+
+
 def migrations(request: Request) -> tuple[Migration, ...]:
     return cast("tuple[Migration, ...]", request.state.migrations)
 
@@ -41,3 +45,4 @@ def migrations(request: Request) -> tuple[Migration, ...]:
 FromClickHouse = Annotated[ClickHouseReader, Depends(clickhouse)]
 ToKafka = Annotated[Publisher, Depends(publisher)]
 Migrations = Annotated[tuple[Migration, ...], Depends(migrations)]
+Now = Annotated[datetime, Depends(now)]

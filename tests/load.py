@@ -11,6 +11,13 @@ import orjson
 from schemas.topics import CONVERSIONS, PAGE_VIEWS, Topic, event_key
 from tests.weir import Json, Weir
 
+UNITS = (900, 3_600, 86_400, 691_200, 5_529_600)
+DIMENSIONS = (
+    *("path", "referrer", "country", "device", "browser"),
+    *("os", "status", "method", "route", "source"),
+)
+"""What the rollup counts by, in seconds and in columns."""
+
 
 @dataclass
 class Load:
@@ -75,24 +82,48 @@ def stored_exactly(weir: Weir, load: Load) -> list[str]:
     """Where the tables differ from what was sent; empty when all is exact."""
     differences = []
     raw = dict(weir.query("SELECT path, count() FROM events GROUP BY path"))
-    rollup = dict(weir.query("SELECT path, sum(count) FROM event_counts_hourly GROUP BY path"))
+    rolled_up = weir.query(
+        "SELECT unit, value, sum(count) FROM event_counts WHERE dimension = 'path'"
+        " GROUP BY unit, value"
+    )
+    rollup = Counter({(unit, path): count for unit, path, count in rolled_up})
+    totals = dict(
+        weir.query(
+            "SELECT (dimension, unit), sum(count) FROM event_counts GROUP BY dimension, unit"
+        )
+    )
     [(ids, offsets, visitors)] = weir.query(
         "SELECT uniqExact(event_id), uniqExact(topic, partition, incarnation, offset),"
         " uniqExact(user_id)"
         " FROM events"
     )
-    [(rolled_visitors,)] = weir.query("SELECT uniqMerge(visitors) FROM event_counts_hourly")
+    rolled_visitors = weir.query(
+        "SELECT unit, uniqMerge(all_visitors) FROM event_counts GROUP BY unit ORDER BY unit"
+    )
     [(letters, letter_ids)] = weir.query(
         "SELECT count(), uniqExact(dead_letter_id) FROM dead_letters"
     )
     [(known, known_ids)] = weir.query("SELECT count(), uniqExact(id) FROM known_ids")
     for name, found, expected in (
         ("raw events by path", raw, dict(load.paths)),
-        ("rollup by path", rollup, dict(load.paths)),
+        (
+            "rollup by unit and path",
+            dict(rollup),
+            {(unit, path): count for unit in UNITS for path, count in load.paths.items()},
+        ),
+        (
+            "rollup by dimension and unit",
+            totals,
+            {(name, unit): load.events for name in ("", *DIMENSIONS) for unit in UNITS},
+        ),
         ("distinct event ids", ids, load.events),
         ("distinct offsets", offsets, load.events),
         ("visitors", visitors, len(load.visitors)),
-        ("visitors of the rollup", rolled_visitors, len(load.visitors)),
+        (
+            "visitors of the rollup",
+            rolled_visitors,
+            [(unit, len(load.visitors)) for unit in UNITS],
+        ),
         ("dead letters", (letters, letter_ids), (load.poison, load.poison)),
         ("known ids", (known, known_ids), (load.events + load.poison,) * 2),
     ):

@@ -136,8 +136,9 @@ class Weir:
             return answer.status, await answer.json(content_type=None)
 
     async def summary(self, **parameters: str | int) -> dict[str, int]:
-        """Path → count."""
-        status, document = await self.get("/analytics/summary", limit=10_000, **parameters)
+        """Path → count, bots included unless asked for otherwise."""
+        asked: dict[str, str | int] = {"limit": 10_000, "bots": "include", **parameters}
+        status, document = await self.get("/analytics/summary", **asked)
         assert status == 200, document
         return {item["path"]: item["count"] for item in document["items"]}
 

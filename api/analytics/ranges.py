@@ -111,4 +111,9 @@ def epoch_ms(moment: datetime | None, otherwise: datetime) -> int:
     return -(-micros // 1000)
 
 
+def boundaries_of(range_: Range) -> list[int]:
+    """Begin and end in epoch ms; open ends reach as far as there are times."""
+    return [epoch_ms(range_.start, EARLIEST_OCCURRED_AT), epoch_ms(range_.end, LATEST)]
+
+
 _MICROSECOND: Final = datetime.resolution

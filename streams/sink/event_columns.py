@@ -22,6 +22,7 @@ from schemas.decoding import (
 from schemas.limits import MAX_METADATA_DEPTH
 from schemas.topics import CONVERSIONS, Topic, topic_for
 from streams.sink.records import Made, Record, Source
+from streams.sink.visits import columns_of
 
 _UUID: Final = 36
 _UUID_HYPHENS: Final = (8, 13, 18, 23)
@@ -64,6 +65,7 @@ def rows_of_usual_events(
         times,
         [record.timestamp / 1000 for record in records],
         metadata,
+        *columns_of(metadata),
         repeat(source.partition.topic),
         repeat(source.partition.partition),
         repeat(source.incarnation),
@@ -117,7 +119,7 @@ def _are_canonical_times(texts: Sequence[str], latest: str) -> bool:
     return True
 
 
-def _metadata(events: Sequence[WireEvent]) -> Sequence[str | None] | None:
+def _metadata(events: Sequence[WireEvent]) -> Sequence[str] | None:
     try:
         texts = [str(event.metadata, "utf-8") for event in events]
     except UnicodeDecodeError:
@@ -128,8 +130,9 @@ def _metadata(events: Sequence[WireEvent]) -> Sequence[str | None] | None:
     joined = "".join(texts)
     if joined.count("{") + joined.count("[") < len(texts) + MAX_METADATA_DEPTH:
         return texts
-    checked = [canonical_metadata(event.metadata) for event in events]
-    return None if None in checked else checked
+    if any(canonical_metadata(event.metadata) is None for event in events):
+        return None
+    return texts
 
 
 def _belong(topic: Topic, event_types: set[str]) -> bool:

@@ -18,6 +18,7 @@ from streams.failures import Invalid
 from streams.sink.event_columns import rows_of_usual_events
 from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
 from streams.sink.records import Made, Record, Row, Source
+from streams.sink.visits import VisitColumns, columns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ EVENT_COLUMNS: Final = (
     "occurred_at",
     "received_at",
     "metadata",
+    *VisitColumns._fields,
     "topic",
     "partition",
     "incarnation",
@@ -109,6 +111,7 @@ def _explained_row(topic: Topic, source: Source, record: Record) -> tuple[bytes,
             f"event_type {event.event_type} belongs on {topic_for(event.event_type).name}",
         )
     refuse_wrong_key(topic, sent, record.key)
+    metadata = bytes(event.metadata).decode()
     return UUID(event_id).bytes, (
         event_id,
         event.event_type,
@@ -118,7 +121,8 @@ def _explained_row(topic: Topic, source: Source, record: Record) -> tuple[bytes,
         event.source or "",
         event.occurred_at or _moment_text(record.timestamp),
         record.timestamp / 1000,
-        bytes(event.metadata).decode(),
+        metadata,
+        *(value for (value,) in columns_of([metadata])),
         source.partition.topic,
         source.partition.partition,
         source.incarnation,

@@ -27,44 +27,29 @@ END = ms("2106-01-01")
 
 
 def unit(at: int, level: Level) -> tuple[int, int]:
-    """The unit of a level that holds an instant, by the calendar."""
-    moment = EPOCH + timedelta(milliseconds=at)
-    hour = moment.replace(minute=0, second=0, microsecond=0)
-    match level:
-        case Level.MONTH:
-            begin = hour.replace(day=1, hour=0)
-            end = (begin + timedelta(days=31)).replace(day=1)
-        case Level.DAY:
-            begin = hour.replace(hour=0)
-            end = begin + timedelta(days=1)
-        case Level.HOUR:
-            begin = hour
-            end = begin + timedelta(hours=1)
-        case Level.QUARTER_HOUR:
-            begin = hour.replace(minute=moment.minute // 15 * 15)
-            end = begin + timedelta(minutes=15)
-        case Level.RAW:
-            return at, at + 1
-    return (
-        (begin - EPOCH) // timedelta(milliseconds=1),
-        (end - EPOCH) // timedelta(milliseconds=1),
-    )
+    """The unit of a level that holds an instant."""
+    days = {Level.SIXTY_FOUR_DAYS: 64, Level.EIGHT_DAYS: 8, Level.DAY: 1}
+    if level is Level.RAW:
+        return at, at + 1
+    if level in days:
+        length = days[level] * 24 * HOUR
+    else:
+        length = HOUR if level is Level.HOUR else 15 * 60_000
+    return at // length * length, (at // length + 1) * length
 
 
-def expected(at: int, boundaries: list[int], levels: list[Level]) -> Level:
+def expected(at: int, boundaries: list[int]) -> Level:
     """The statement for one instant: the coarsest level whose unit lies in the bucket."""
     after = bisect_right(boundaries, at)
     bucket = boundaries[after - 1], boundaries[after]
-    for level in levels:
+    for level in UNITS:
         begin, end = unit(at, level)
         if bucket[0] <= begin and end <= bucket[1]:
             return level
     return Level.RAW
 
 
-def assert_covers(
-    covered: dict[Level, list[Stretch]], boundaries: list[int], levels: list[Level]
-) -> None:
+def assert_covers(covered: dict[Level, list[Stretch]], boundaries: list[int]) -> None:
     assert all(covered.values()), "a level without stretches is absent"
     for level, stretches in covered.items():
         for stretch in stretches:
@@ -86,7 +71,7 @@ def assert_covers(
         near = boundaries[bisect_right(boundaries, start) :][:40]
         inside |= {at for at in (*near, *(each - 1 for each in near)) if start <= at < end}
         for at in inside:
-            assert expected(at, boundaries, levels) == level, EPOCH + timedelta(milliseconds=at)
+            assert expected(at, boundaries) == level, EPOCH + timedelta(milliseconds=at)
     assert reached == boundaries[-1]
 
 
@@ -115,19 +100,7 @@ def series(draw: st.DrawFn) -> list[int]:
 @example([ms("2023-01-31T23:59:59.999"), ms("2023-03-01T00:00:00.001")])
 @example([ms("2100-01-01"), ms("2100-02-28T23:00"), ms("2100-03-01"), ms("2100-04-01")])
 def test_each_instant_is_in_the_coarsest_unit_that_fits_its_bucket(boundaries: list[int]) -> None:
-    assert_covers(cover(boundaries), boundaries, UNITS)
-
-
-@settings(max_examples=200, deadline=None)
-@given(series(), st.sampled_from(LEVELS), st.sampled_from(LEVELS))
-def test_only_the_levels_that_are_allowed_are_used(
-    boundaries: list[int], one: Level, other: Level
-) -> None:
-    coarsest, finest = sorted((one, other), key=LEVELS.index)
-    allowed = LEVELS[LEVELS.index(coarsest) : LEVELS.index(finest) + 1]
-    covered = cover(boundaries, finest=finest, coarsest=coarsest)
-    assert set(covered) <= {*allowed, Level.RAW}
-    assert_covers(covered, boundaries, allowed)
+    assert_covers(cover(boundaries), boundaries)
 
 
 @settings(max_examples=100, deadline=None)
@@ -148,28 +121,21 @@ def test_the_buckets_of_a_time_series_are_covered(
     starts = bucket_starts(first, last, interval, ZoneInfo(zone))
     inner = [(at - EPOCH) // timedelta(milliseconds=1) for at in starts[1:]]
     boundaries = [start, *inner, end]
-    assert_covers(cover(boundaries), boundaries, UNITS)
+    assert_covers(cover(boundaries), boundaries)
 
 
 def test_a_range_is_cut_from_the_middle_outwards() -> None:
-    boundaries = [ms("2026-01-30T22:40:00.500"), ms("2026-03-02T01:16:00")]
+    begin = 320 * 64 * 24 * HOUR
+    boundaries = [begin - 10 * 24 * HOUR - 20 * 60_000, begin + 64 * 24 * HOUR + HOUR + 1]
     assert cover(boundaries) == {
-        Level.MONTH: [Stretch(ms("2026-02-01"), ms("2026-03-01"))],
-        Level.DAY: [
-            Stretch(ms("2026-01-31"), ms("2026-02-01")),
-            Stretch(ms("2026-03-01"), ms("2026-03-02")),
-        ],
-        Level.HOUR: [
-            Stretch(ms("2026-01-30T23:00"), ms("2026-01-31")),
-            Stretch(ms("2026-03-02"), ms("2026-03-02T01:00")),
-        ],
-        Level.QUARTER_HOUR: [
-            Stretch(ms("2026-01-30T22:45"), ms("2026-01-30T23:00")),
-            Stretch(ms("2026-03-02T01:00"), ms("2026-03-02T01:15")),
-        ],
+        Level.SIXTY_FOUR_DAYS: [Stretch(begin, begin + 64 * 24 * HOUR)],
+        Level.EIGHT_DAYS: [Stretch(begin - 8 * 24 * HOUR, begin)],
+        Level.DAY: [Stretch(begin - 10 * 24 * HOUR, begin - 8 * 24 * HOUR)],
+        Level.HOUR: [Stretch(begin + 64 * 24 * HOUR, begin + 64 * 24 * HOUR + HOUR)],
+        Level.QUARTER_HOUR: [Stretch(begin - 10 * 24 * HOUR - 15 * 60_000, begin - 10 * 24 * HOUR)],
         Level.RAW: [
-            Stretch(ms("2026-01-30T22:40:00.500"), ms("2026-01-30T22:45")),
-            Stretch(ms("2026-03-02T01:15"), ms("2026-03-02T01:16")),
+            Stretch(boundaries[0], begin - 10 * 24 * HOUR - 15 * 60_000),
+            Stretch(boundaries[1] - 1, boundaries[1]),
         ],
     }
 
@@ -207,11 +173,6 @@ def test_an_empty_range_needs_nothing() -> None:
 def test_what_is_no_series_of_boundaries_is_refused(boundaries: list[int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         cover(boundaries)
-
-
-def test_a_finest_level_above_the_coarsest_is_refused() -> None:
-    with pytest.raises(ValueError, match="coarser than the coarsest"):
-        cover([0, 1], finest=Level.DAY, coarsest=Level.HOUR)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])

@@ -52,5 +52,7 @@ def _settled(weir: Weir) -> None:
     [(rows, offsets)] = weir.query(
         "SELECT count(), uniqExact(topic, partition, offset) FROM events"
     )
-    [(counted,)] = weir.query("SELECT sum(count) FROM event_counts_hourly")
+    [(counted,)] = weir.query(
+        "SELECT sum(count) FROM event_counts WHERE dimension = '' AND unit = 900"
+    )
     assert rows == offsets == counted

@@ -40,7 +40,9 @@ async def test_each_poison_is_kept_with_its_place_and_reason_and_its_neighbours_
     sink = weir.start_sink()
     await weir.eventually(partial(all_taken, weir), process=sink)
 
-    [(counted,)] = weir.query("SELECT sum(count) FROM event_counts_hourly WHERE path = '/good'")
+    [(counted,)] = weir.query(
+        "SELECT sum(count) FROM event_counts WHERE dimension = 'path' AND unit = 900 AND value = '/good'"
+    )
     assert counted == 2 * len(poison)
     letters = weir.query(
         "SELECT topic, partition, offset, reason, detail, key, payload, encoding FROM dead_letters"

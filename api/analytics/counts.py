@@ -1,0 +1,202 @@
+"""Counts and visitors of whatever is asked for: from rollups, and raw events where they end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from api.analytics.filters import Dimension, Filters, GroupBy, of_events, of_key
+from api.analytics.stretches import Level, Stretch, cover
+
+Grouping = GroupBy | Literal[""]
+"""What the counted events are told apart by; '' is nothing."""
+
+# The same visitor as in the view that fills the rollup.
+_VISITOR: Final = (
+    "if(visitor_id != '', sipHash64(visitor_id), if(user_id != '', sipHash64(user_id), 0))"
+)
+_SPAN: Final = 24
+"""So many units lie together in the rollup's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A subquery and what is bound in it; its columns are
+    event_type, bucket, group_value, count, seen.
+
+    `bucket` is the boundary (epoch ms) at which the row's bucket begins, `group_value` what the
+    rows are grouped by. A bucket and value may have several rows, to be summed and merged.
+    """
+
+    sql: str
+    parameters: dict[str, object]
+    exact: bool
+    """Whether `seen` holds visitors themselves (`uniq`), or registers to estimate them from."""
+
+    def visitors(self, condition: str = "true") -> str:
+        """The number of visitors of `seen` in the rows for which a condition holds, in SQL."""
+        merged = "uniqMergeIf" if self.exact else "uniqCombinedMergeIf(12)"
+        return f"{merged}(seen, {condition})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """SQL of some of the rows, and what is bound in it."""
+
+    sql: str
+    parameters: dict[str, object]
+
+
+def counts(filters: Filters, boundaries: Sequence[int], grouping: Grouping) -> Counts:
+    """Of the events that the filters let through, within boundaries (epoch ms, ascending).
+
+    The first boundary begins the range and the last ends it; those between cut it into buckets.
+    """
+    dimension = _rollup_dimension(filters, grouping)
+    bucketed = len(boundaries) > 2
+    parameters: dict[str, object] = {"boundaries": list(boundaries[:-1])} if bucketed else {}
+    if dimension is None:
+        stretches, raw = {}, [Stretch(boundaries[0], boundaries[-1])]
+    else:
+        stretches = cover(boundaries)
+        raw = stretches.pop(Level.RAW, [])
+    parts = []
+    if dimension is not None and stretches:
+        parts.append(_from_rollup(filters, stretches, dimension, grouping, bucketed=bucketed))
+    if raw or not parts:
+        parts.append(_from_events(filters, raw, dimension, grouping, bucketed=bucketed))
+    for part in parts:
+        parameters |= part.parameters
+    return Counts(
+        "\n    UNION ALL\n".join(part.sql for part in parts),
+        parameters,
+        exact=dimension == "",
+    )
+
+
+def _rollup_dimension(filters: Filters, grouping: Grouping) -> Dimension | Literal[""] | None:
+    """The one dimension by which the rollups must tell events apart, None when it takes two."""
+    if filters.user_id is not None:
+        return None
+    dimensions = set(filters.by_dimension())
+    if grouping != "" and grouping != "event_type":  # mypy narrows only so
+        dimensions.add(grouping)
+    return "" if not dimensions else dimensions.pop() if len(dimensions) == 1 else None
+
+
+def _from_rollup(
+    filters: Filters,
+    stretches: Mapping[Level, Sequence[Stretch]],
+    dimension: Dimension | Literal[""],
+    grouping: Grouping,
+    *,
+    bucketed: bool,
+) -> _Part:
+    key = of_key(filters)
+    parameters: dict[str, object] = {**key.parameters, "dimension": dimension}
+    units = []
+    for level, each in stretches.items():
+        seconds = [Stretch(stretch.start // 1000, stretch.end // 1000) for stretch in each]
+        within = _within(_SECONDS, level, seconds, parameters)
+        units.append(f"(unit = {level.value} AND {within})")
+    one_value = ""
+    if dimension and (value := filters.by_dimension().get(dimension)) is not None:
+        parameters["value"] = value
+        one_value = " AND value = {value:String}"
+    bucket = f"roundDown(toUnixTimestamp(time) * 1000, {_BOUNDARIES})" if bucketed else "0"
+    grouped = {"": "''", "event_type": "event_type"}.get(grouping, "value")
+    visitors = "visitors" if dimension else "all_visitors"
+    return _Part(
+        # Put together of texts of this module alone; what a client sends is bound.
+        f"""
+    SELECT
+        event_type, {bucket} AS bucket, {grouped} AS group_value, count, {visitors} AS seen
+    FROM event_counts
+    WHERE dimension = {{dimension:String}}{key.sql}{one_value}
+      AND ({" OR ".join(units)})""",  # noqa: S608
+        parameters,
+    )
+
+
+def _from_events(
+    filters: Filters,
+    stretches: Sequence[Stretch],
+    dimension: Dimension | Literal[""] | None,
+    grouping: Grouping,
+    *,
+    bucketed: bool,
+) -> _Part:
+    parameters: dict[str, object] = {}
+    within = _within(_MILLISECONDS, Level.RAW, stretches, parameters) if stretches else "false"
+    condition = of_events(filters)
+    at = f"roundDown(toUnixTimestamp64Milli(occurred_at), {_BOUNDARIES})" if bucketed else "0"
+    # A name of the fixed list of dimensions, never a client's text.
+    grouped = grouping or "''"
+    state = "uniqStateIf" if dimension == "" else "uniqCombinedStateIf(12)"
+    return _Part(
+        f"""
+    SELECT
+        event_type, {at} AS bucket, {grouped} AS group_value, count() AS count,
+        {state}({_VISITOR} AS visitor, visitor != 0) AS seen
+    FROM events
+    WHERE {within}{condition.sql}
+    GROUP BY event_type, bucket, group_value""",  # noqa: S608
+        parameters | condition.parameters,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """How a table's time is compared with a bound number: SQL with {} for the number."""
+
+    column: str
+    number: str
+    moment: str
+    type: str
+
+
+_SECONDS: Final = _Time("time", "toUnixTimestamp(time)", "toDateTime({}, 'UTC')", "UInt32")
+_MILLISECONDS: Final = _Time(
+    "occurred_at",
+    "toUnixTimestamp64Milli(occurred_at)",
+    "fromUnixTimestamp64Milli({}, 'UTC')",
+    "Int64",
+)
+_BOUNDARIES: Final = "{boundaries:Array(Int64)}"
+
+
+def _within(
+    time: _Time, level: Level, stretches: Sequence[Stretch], parameters: dict[str, object]
+) -> str:
+    """The condition that a row lies in one of the stretches; their numbers become parameters."""
+    name = f"{level.name.lower()}"
+
+    def between(which: str, stretch: Stretch) -> str:
+        parameters[f"{name}_{which}_start"] = stretch.start
+        parameters[f"{name}_{which}_end"] = stretch.end
+        start = time.moment.format(f"{{{name}_{which}_start:{time.type}}}")
+        end = time.moment.format(f"{{{name}_{which}_end:{time.type}}}")
+        bounds = f"{time.column} >= {start} AND {time.column} < {end}"
+        if level is Level.RAW:
+            return bounds
+        # The rollup's order has the span before the time.
+        parameters[f"{name}_{which}_first"] = stretch.start // (level * _SPAN)
+        parameters[f"{name}_{which}_last"] = (stretch.end - 1) // (level * _SPAN)
+        return (
+            f"span >= {{{name}_{which}_first:UInt32}} AND span <= {{{name}_{which}_last:UInt32}}"
+            f" AND {bounds}"
+        )
+
+    head, *others = stretches
+    if not others:
+        return f"({between('head', head)})"
+    # The two ends of a range lie far apart: said so, the key skips what is between them.
+    tail = between("tail", Stretch(others[0].start, others[-1].end))
+    if len(others) > 1:
+        parameters[f"{name}_starts"] = [each.start for each in others]
+        parameters[f"{name}_ends"] = [0, *(each.end for each in others)]
+        # In a stretch is what begins later than the last end before it.
+        tail += (
+            f" AND roundDown({time.number}, {{{name}_starts:Array({time.type})}})"
+            f" > roundDown({time.number}, {{{name}_ends:Array({time.type})}})"
+        )
+    return f"(({between('head', head)}) OR ({tail}))"

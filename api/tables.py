@@ -1,0 +1,60 @@
+"""Lists and series as JSON, or as CSV when that is what the client would rather have."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import orjson
+from fastapi import Request, Response
+
+CSV: Final = "text/csv"
+_JSON: Final = "application/json"
+
+CSV_DOCUMENTED: Final[dict[str, object]] = {
+    "description": "JSON, or CSV with `Accept: text/csv`: a header line, then a line for each item",
+    "content": {CSV: {"schema": {"type": "string"}}},
+}
+
+
+def table_response(
+    request: Request,
+    document: Mapping[str, object],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The document as JSON, or the rows under the columns' names as CSV (RFC 4180, UTF-8).
+
+    In CSV None is an empty field, and text is as it is: what a spreadsheet takes for a formula
+    is for its reader to import as text.
+    """
+    vary = {"Vary": "Accept", **(headers or {})}
+    if not _csv_preferred(request.headers.get("accept", "")):
+        return Response(orjson.dumps(document), media_type=_JSON, headers=vary)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return Response(text.getvalue(), media_type=f"{CSV}; charset=utf-8", headers=vary)
+
+
+def _csv_preferred(accept: str) -> bool:
+    """Whether CSV is asked for by name, and no less than JSON."""
+    weights = {_JSON: 0.0, CSV: 0.0}
+    for part in accept.lower().split(","):
+        name, *options = (each.strip() for each in part.split(";"))
+        if name in weights:
+            weights[name] = _weight(options)
+    return 0.0 < weights[CSV] >= weights[_JSON]
+
+
+def _weight(options: Sequence[str]) -> float:
+    for option in options:
+        name, _, value = option.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

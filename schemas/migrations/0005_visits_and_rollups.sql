@@ -1,0 +1,150 @@
+-- What the metadata of an event says about the visit, as the sink reads it; '' where it says
+-- nothing. Events that were stored before have none of it.
+ALTER TABLE events
+    ADD COLUMN IF NOT EXISTS bot      Bool,
+    ADD COLUMN IF NOT EXISTS device   LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS browser  LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS os       LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS referrer LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS country  LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS status   LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS method   LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS route    String CODEC(ZSTD(1));
+
+-- The view first: run again after a kill, what follows fills the table from an empty one.
+DROP VIEW IF EXISTS event_counts_hourly_from_events;
+DROP TABLE IF EXISTS event_counts_hourly;
+DROP VIEW IF EXISTS event_counts_from_events;
+
+-- How many events and visitors by value of each dimension (the dimension '' is all of them) and
+-- by units of time: 15 minutes, 1 hour, 1 day, 8 and 64 days since 1970, in seconds. Each unit is
+-- a whole number of the finer one, so that any range is a handful of them, and raw events within
+-- the quarters of an hour at its ends. No zone in use differs from UTC by less than a quarter.
+CREATE TABLE IF NOT EXISTS event_counts
+(
+    dimension    LowCardinality(String),
+    unit         UInt32 CODEC(ZSTD(1)),
+    event_type   LowCardinality(String),
+    bot          Bool,
+    -- 24 units.
+    span         UInt32 CODEC(ZSTD(1)),
+    value        String CODEC(ZSTD(1)),
+    time         DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    count        SimpleAggregateFunction(sum, UInt64),
+    -- A visitor is the visitor_id, else the user; events with neither count as none. Exact up to
+    -- 65,536 of them but for chance, in the dimension ''; in the others an estimate, 3 kB at most.
+    all_visitors AggregateFunction(uniq, UInt64),
+    visitors     AggregateFunction(uniqCombined(12), UInt64)
+)
+ENGINE = AggregatingMergeTree
+-- By year: late events of a decade make ten parts, and old years are dropped whole.
+PARTITION BY toYear(time)
+-- A question names dimension and units, and a range of time: of all values (units at the ends of
+-- the range, which lie within a span or two) or of one (a series). Values within a span serve
+-- both, where a read takes few rows.
+ORDER BY (dimension, unit, event_type, bot, span, value, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
+
+TRUNCATE TABLE event_counts;
+
+-- What is there already.
+INSERT INTO event_counts
+SELECT
+    dimension,
+    unit,
+    event_type,
+    bot,
+    intDiv(toUInt32(time), unit * 24) AS span,
+    value,
+    toDateTime(intDiv(toUInt32(quarter_hour), unit) * unit, 'UTC') AS time,
+    sum(counted) AS count,
+    uniqMergeState(seen_overall) AS all_visitors,
+    uniqCombinedMergeState(12)(seen) AS visitors
+FROM
+(
+    SELECT
+        dimension_and_value.1 AS dimension,
+        event_type,
+        bot,
+        dimension_and_value.2 AS value,
+        quarter_hour,
+        count() AS counted,
+        uniqStateIf(visitor, visitor != 0 AND dimension = '') AS seen_overall,
+        uniqCombinedStateIf(12)(visitor, visitor != 0 AND dimension != '') AS seen
+    FROM
+    (
+        SELECT
+            event_type,
+            bot,
+            toStartOfFifteenMinutes(occurred_at) AS quarter_hour,
+            if(visitor_id != '', sipHash64(visitor_id), if(user_id != '', sipHash64(user_id), 0)) AS visitor,
+            arrayJoin([
+                ('', ''),
+                ('path', path),
+                ('referrer', referrer),
+                ('country', country),
+                ('device', device),
+                ('browser', browser),
+                ('os', os),
+                ('status', status),
+                ('method', method),
+                ('route', route),
+                ('source', source)
+            ]) AS dimension_and_value
+        FROM events
+    )
+    GROUP BY dimension, event_type, bot, value, quarter_hour
+)
+ARRAY JOIN [900, 3600, 86400, 691200, 5529600]::Array(UInt32) AS unit
+GROUP BY dimension, unit, event_type, bot, time, value
+SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 0;
+
+CREATE MATERIALIZED VIEW event_counts_from_events TO event_counts AS
+SELECT
+    dimension,
+    unit,
+    event_type,
+    bot,
+    intDiv(toUInt32(time), unit * 24) AS span,
+    value,
+    toDateTime(intDiv(toUInt32(quarter_hour), unit) * unit, 'UTC') AS time,
+    sum(counted) AS count,
+    uniqMergeState(seen_overall) AS all_visitors,
+    uniqCombinedMergeState(12)(seen) AS visitors
+FROM
+(
+    SELECT
+        dimension_and_value.1 AS dimension,
+        event_type,
+        bot,
+        dimension_and_value.2 AS value,
+        quarter_hour,
+        count() AS counted,
+        uniqStateIf(visitor, visitor != 0 AND dimension = '') AS seen_overall,
+        uniqCombinedStateIf(12)(visitor, visitor != 0 AND dimension != '') AS seen
+    FROM
+    (
+        SELECT
+            event_type,
+            bot,
+            toStartOfFifteenMinutes(occurred_at) AS quarter_hour,
+            if(visitor_id != '', sipHash64(visitor_id), if(user_id != '', sipHash64(user_id), 0)) AS visitor,
+            arrayJoin([
+                ('', ''),
+                ('path', path),
+                ('referrer', referrer),
+                ('country', country),
+                ('device', device),
+                ('browser', browser),
+                ('os', os),
+                ('status', status),
+                ('method', method),
+                ('route', route),
+                ('source', source)
+            ]) AS dimension_and_value
+        FROM events
+    )
+    GROUP BY dimension, event_type, bot, value, quarter_hour
+)
+ARRAY JOIN [900, 3600, 86400, 691200, 5529600]::Array(UInt32) AS unit
+GROUP BY dimension, unit, event_type, bot, time, value;
