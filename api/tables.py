@@ -35,8 +35,12 @@ def table_response(
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([[_cell(value) for value in row] for row in rows])
     return Response(text.getvalue(), media_type=f"{CSV}; charset=utf-8", headers=vary)
+
+
+def _cell(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _csv_preferred(accept: str) -> bool:

@@ -8,13 +8,15 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field, JsonValue
 
-from api.analytics.ranges import LATEST, Path, Range, User, epoch_ms, refuse_repeated
+from api.analytics.filters import Bots, Filters, of_events
+from api.analytics.ranges import LATEST, epoch_ms, refuse_repeated
 from api.clickhouse import Row
 from api.problems import documented, field_problem
 from api.state import FromClickHouse
+from api.tables import CSV_DOCUMENTED, table_response
 from schemas.decoding import canonical_time
 from schemas.limits import EARLIEST_OCCURRED_AT
 
@@ -25,9 +27,10 @@ router = APIRouter(tags=["analytics"])
 # range.
 EVENTS: Final = """
 SELECT
+    topic, partition, incarnation, offset,
     toString(event_id), event_type, path, user_id, visitor_id, source,
     toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at),
-    metadata, topic, partition, incarnation, offset
+    bot, device, browser, os, referrer, country, status, method, route, metadata
 FROM events
 WHERE occurred_at >= fromUnixTimestamp64Milli({start:Int64})
   AND occurred_at < fromUnixTimestamp64Milli({end:Int64})
@@ -37,9 +40,7 @@ WHERE occurred_at >= fromUnixTimestamp64Milli({start:Int64})
     {cursor_topic:String}, {cursor_partition:UInt16},
     {cursor_incarnation:UInt32}, {cursor_offset:UInt64}
   )
-  AND ({event_type:String} = '' OR event_type = {event_type:String})
-  AND ({path:String} = '' OR path = {path:String})
-  AND ({user_id:String} = '' OR user_id = {user_id:String})
+  %s
 ORDER BY occurred_at DESC, topic DESC, partition DESC, incarnation DESC, offset DESC
 LIMIT {limit:UInt32}
 """
@@ -48,17 +49,18 @@ LIMIT {limit:UInt32}
 MAX_CURSOR_CHARACTERS: Final = 512
 
 
-class EventsQuestion(Range):
-    """Which events, and which page of them."""
+class EventsQuestion(Filters):
+    """Which events, and which page of them; those of bots too, unless `bots` says otherwise."""
 
-    path: Annotated[Path | None, Field(description="Only events of this path.")] = None
-    user_id: Annotated[User | None, Field(description="Only events of this user.")] = None
+    bots: Annotated[
+        Bots, Field(description="Events of known bots: leave them out, in, or alone.")
+    ] = "include"
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description="How many events a page holds.")] = 50
 
 
 class StoredEvent(BaseModel):
-    """An event as it was sent, and when Kafka had it."""
+    """An event as it was sent, when Kafka had it, and what its metadata says of the visit."""
 
     event_id: str
     event_type: str
@@ -68,7 +70,21 @@ class StoredEvent(BaseModel):
     source: str | None
     occurred_at: datetime
     received_at: datetime
+    bot: bool
+    device: str
+    browser: str
+    os: str
+    referrer: str
+    country: str
+    status: str
+    method: str
+    route: str
     metadata: dict[str, JsonValue]
+
+
+_KEY: Final = 4
+_OCCURRED: Final = _KEY + 6
+_VISIT: Final = tuple(StoredEvent.model_fields)[8:]
 
 
 class EventsPage(BaseModel):
@@ -129,17 +145,22 @@ def parse_cursor(text: str) -> Cursor:
     summary="List single events, newest first",
     dependencies=[Depends(refuse_repeated)],
     response_model=EventsPage,
-    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses={
+        HTTPStatus.OK: CSV_DOCUMENTED,
+        **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
 )
 async def list_events(
-    question: Annotated[EventsQuestion, Query()], clickhouse: FromClickHouse
+    request: Request, question: Annotated[EventsQuestion, Query()], clickhouse: FromClickHouse
 ) -> Response:
-    """Events by time of occurrence, newest first."""
+    """Events by time of occurrence, newest first. The header `Link` names the next page too."""
     # An empty cursor is refused: as the first page again it would make a client's loop endless.
     cursor = _FIRST_PAGE if question.cursor is None else parse_cursor(question.cursor)
+    condition = of_events(question)
     rows = await clickhouse.ask(
-        EVENTS,
+        EVENTS % condition.sql,
         {
+            **condition.parameters,
             "start": epoch_ms(question.start, EARLIEST_OCCURRED_AT),
             "end": epoch_ms(question.end, LATEST),
             "cursor_ms": cursor.occurred_ms,
@@ -147,29 +168,50 @@ async def list_events(
             "cursor_partition": cursor.partition,
             "cursor_incarnation": cursor.incarnation,
             "cursor_offset": cursor.offset,
-            "event_type": question.event_type or "",
-            "path": question.path or "",
-            "user_id": question.user_id or "",
             "limit": question.limit + 1,
         },
     )
     page = rows[: question.limit]
-    document = {
-        "items": [_stored_event(row) for row in page],
-        "next_cursor": _cursor_of(page[-1]).text() if len(rows) > len(page) else None,
-    }
-    return Response(orjson.dumps(document), media_type="application/json")
+    next_cursor = _cursor_of(page[-1]).text() if len(rows) > len(page) else None
+    items = [_stored_event(row) for row in page]
+    columns = tuple(StoredEvent.model_fields)
+    return table_response(
+        request,
+        {
+            "items": [
+                {**item, "metadata": orjson.Fragment(str(item["metadata"]))} for item in items
+            ],
+            "next_cursor": next_cursor,
+        },
+        columns,
+        [tuple(item.values()) for item in items],
+        headers=_next_page(request, next_cursor),
+    )
+
+
+def _next_page(request: Request, cursor: str | None) -> dict[str, str]:
+    if cursor is None:
+        return {}
+    # Without host: what a proxy in front is called is not known here.
+    url = request.url.include_query_params(cursor=cursor)
+    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 def _cursor_of(row: Row) -> Cursor:
+    topic, partition, incarnation, offset = row[:_KEY]
     return Cursor(
-        int(str(row[6])), str(row[9]), int(str(row[10])), int(str(row[11])), int(str(row[12]))
+        int(str(row[_OCCURRED])),
+        str(topic),
+        int(str(partition)),
+        int(str(incarnation)),
+        int(str(offset)),
     )
 
 
 def _stored_event(row: Row) -> dict[str, object]:
-    event_id, event_type, path, user_id, visitor_id, source, occurred, received, metadata = row[:9]
-    return {
+    """The event of a row; its metadata is the text as it was sent: numbers keep all digits."""
+    event_id, event_type, path, user_id, visitor_id, source, occurred, received, *visit = row[_KEY:]
+    document = {
         "event_id": event_id,
         "event_type": event_type,
         "path": path,
@@ -178,9 +220,8 @@ def _stored_event(row: Row) -> dict[str, object]:
         "source": source or None,
         "occurred_at": _time(occurred),
         "received_at": _time(received),
-        # The text as it was sent: numbers keep all their digits.
-        "metadata": orjson.Fragment(str(metadata)),
     }
+    return document | dict(zip(_VISIT, visit, strict=True))
 
 
 def _time(ms: object) -> str:
