@@ -1,0 +1,17 @@
+"""Programs that tests need beside Python: named when they are missing, and never left out in CI."""
+
+import os
+import shutil
+
+import pytest
+
+
+def required_program(name: str) -> str:
+    """The program's path. Without it the test is skipped, in CI it fails."""
+    path = shutil.which(name)
+    if path is None:
+        missing = f"{name} is not installed (Debian and Ubuntu: apt-get install {name})"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
