@@ -35,6 +35,10 @@ class Tally:
     """The counters behind Counts. Every change is one step under a lock."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """All at 0, as in a process that was just forked, with a lock that nobody holds."""
         self.lock = threading.Lock()
         self.taken = 0
         self.sent = 0
@@ -60,6 +64,13 @@ class Tally:
         """One was dropped because the buffer is full."""
         with self.lock:
             self.overflowed += 1
+
+    def unreadable(self, why: str) -> None:
+        """One was dropped before it came into the buffer."""
+        with self.lock:
+            self.taken += 1
+            self.dropped += 1
+            self._note(f"dropped: a request could not be read ({why})", 1)
 
     def settle(self, *, sent: int, rejected: int, reason: str | None = None) -> None:
         """So many of those taken from the buffer were confirmed, and so many rejected."""

@@ -30,7 +30,7 @@ T = TypeVar("T")
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 10.0
 LONGEST_RETRY_AFTER: Final = 60.0
-_TURN: Final = 16
+_TURN: Final = 25
 """So many events are made before the interpreter is left to the host again."""
 _MAX_EVENT_BYTES: Final = 40_000
 """No event within the contract's bounds is larger."""
@@ -130,7 +130,7 @@ class Delivery:
     def forget(self) -> None:
         """After a fork: what waits is the parent's, and its thread is not here."""
         self.waiting.clear()
-        self.tally = Tally()
+        self.tally.begin_anew()
         self._worker = None
         self._starting = threading.Lock()
 
@@ -298,7 +298,7 @@ class _Worker:
                     continue
                 messages.append(message)
                 size += len(message.body) + 1
-            # Lets the host have the interpreter, which would be taken from us only after 5 ms.
+            # Lets the host have the interpreter, which it would get from us only after 5 ms.
             time.sleep(0)
         return messages
 

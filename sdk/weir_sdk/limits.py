@@ -18,5 +18,8 @@ MAX_USER_AGENT_CHARACTERS: Final = 500
 MAX_HOST_CHARACTERS: Final = 255
 MAX_METHOD_CHARACTERS: Final = 20
 MAX_COUNTRY_CHARACTERS: Final = 16
+
+# Longer headers are cut before they wait in the buffer, which bounds its memory.
+MAX_HEADER_BYTES: Final = 1_024
 MAX_ADDRESSES_BYTES: Final = 512
 """Of a header that lists addresses, so much of its end is read."""

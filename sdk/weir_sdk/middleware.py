@@ -16,12 +16,15 @@ from weir_sdk.client import WeirClient
 from weir_sdk.counts import Counts
 from weir_sdk.limits import (
     MAX_ADDRESSES_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_METHOD_CHARACTERS,
     MAX_NAME_CHARACTERS,
     MAX_PATH_CHARACTERS,
 )
-from weir_sdk.page_views import Observation, PageViews, PathKind
+from weir_sdk.page_views import Page, PageViews, PathKind, Visitor
+from weir_sdk.routes import template_of
 from weir_sdk.transport import Transport
-from weir_sdk.visitors import Visitors, client_address, is_sampled
+from weir_sdk.visitors import Visitors, client_address
 
 log = logging.getLogger("weir_sdk")
 
@@ -31,8 +34,12 @@ FindUser: TypeAlias = Callable[[Scope], str | None]
 _FAILED: Final = 500
 _CLIENT_LEFT: Final = 499
 _COMPLAIN_SECONDS: Final = 60.0
-_MAX_HEADER_BYTES: Final = 4_096
-_MAX_METHOD: Final = 32
+_MAX_REMEMBERED: Final = 4_096
+_USUAL_LENGTH: Final = 512
+"""What is longer is not remembered: it would not come again, and the memory is bounded."""
+
+_PageKey: TypeAlias = tuple[str, int, str, int, str]
+_VisitorKey: TypeAlias = tuple[str | None, bytes, bytes, bytes]
 
 
 class AnalyticsMiddleware:
@@ -93,20 +100,25 @@ class AnalyticsMiddleware:
         self._app = app
         self.client = client
         self._skip_prefixes, self._skip = _skipping(skip)
+        self._may_skip = bool(self._skip_prefixes or self._skip)
         self._sample = sample
         self._user = user
         self._address_header = _header_name(client_address_header)
         self._trusted_proxies = trusted_proxies
         self._country_header = _header_name(country_header)
-        self._respect_privacy_signals = respect_privacy_signals
-        self._visitors = Visitors(visitor_secret or client.write_key)
-        self._make = PageViews(
-            visitors=self._visitors,
+        self._respects = respect_privacy_signals
+        self._page_views = PageViews(
+            visitors=Visitors(visitor_secret or client.write_key),
             path=path,
             source=source,
             sample_rate=sample if sample < 1 else None,
-        ).message
-        self._delivery = client.delivery
+            clock=clock,
+            timer=timer,
+        )
+        self._make = self._page_views.message
+        self._pages: dict[_PageKey, Page] = {}
+        self._visitors: dict[_VisitorKey, Visitor] = {}
+        self._tally = client.delivery.tally
         self._put = client.delivery.put
         self._clock = clock
         self._timer = timer
@@ -122,18 +134,38 @@ class AnalyticsMiddleware:
         if kind != "http":
             await (self._lifespan if kind == "lifespan" else self._app)(scope, receive, send)
             return
-        if (self._skip_prefixes or self._skip) and self._skips(scope):
+        if self._may_skip and self._skips(scope):
             await self._app(scope, receive, send)
             return
-        watched = _Watched(self, scope, send)
+        # The application may write another one into the scope.
+        path = scope["path"]
+        began = self._timer()
+        status = 0
+        recorded = False
+
+        def watched(message: AsgiMessage) -> Awaitable[None]:
+            # Not a coroutine of its own, which would cost as much as all the rest here.
+            nonlocal status, recorded
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif (
+                message["type"] == "http.response.body"
+                and not message.get("more_body")
+                and not recorded
+            ):
+                recorded = True
+                self._record(scope, path, began, status)
+            return send(message)
+
         try:
             await self._app(scope, receive, watched)
         except BaseException as error:
-            if not watched.recorded:
-                watched.failed(error)
+            if not recorded:
+                failed = _FAILED if isinstance(error, Exception) else _CLIENT_LEFT
+                self._record(scope, path, began, status or failed)
             raise
-        if not watched.recorded:
-            watched.record()
+        if not recorded:
+            self._record(scope, path, began, status)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def watched(message: AsgiMessage) -> None:
@@ -159,46 +191,83 @@ class AnalyticsMiddleware:
             self._complain("skip", error)
             return False
         if skipped:
-            self._delivery.tally.skip()
+            self._tally.skip()
         return skipped
 
-    def observe(self, scope: Scope, began: float, took: float, path: str, status: int) -> None:
-        """Puts what there is to say about a request into the buffer."""
-        headers = dict(scope["headers"])
-        header = headers.get
-        user: str | None = None
-        address: str | None = None
-        user_agent = header(b"user-agent", b"")[:_MAX_HEADER_BYTES]
-        host = header(b"host", b"")[:_MAX_HEADER_BYTES]
-        if not (
-            self._respect_privacy_signals and (header(b"sec-gpc") == b"1" or header(b"dnt") == b"1")
-        ):
-            address = self._address(scope)
-            user = self._user_of(scope)
-        if self._sample < 1 and not self._samples(began, address, user_agent, host):
-            self._delivery.tally.sample_out()
-            return
-        router_root = scope.get("root_path", "")
+    def _record(self, scope: Scope, path: str, began: float, status: int) -> None:
+        """Leaves the request, which is answered now, to the background; never raises."""
+        try:
+            took = self._timer() - began
+            header = dict(scope["headers"]).get
+            route = scope.get("route")
+            router_root = scope.get("root_path", "")
+            page_key = (path, status, scope["method"], id(route), router_root)
+            page = self._pages.get(page_key) or self._new_page(page_key, scope, route)
+            client = scope.get("client")
+            visitor_key: _VisitorKey
+            if self._respects and (header(b"sec-gpc") == b"1" or header(b"dnt") == b"1"):
+                visitor_key = (
+                    None,
+                    b"",
+                    header(b"host", b""),
+                    header(self._country_header, b"") if self._country_header else b"",
+                )
+                user, referrer = None, b""
+            else:
+                visitor_key = (
+                    client[0] if client and self._address_header is None else self._address(scope),
+                    header(b"user-agent", b""),
+                    header(b"host", b""),
+                    header(self._country_header, b"") if self._country_header else b"",
+                )
+                referrer = header(b"referer", b"")
+                user = self._user_of(scope) if self._user or "user" in scope else None
+            visitor = self._visitors.get(visitor_key) or self._new_visitor(visitor_key)
+            if self._sample < 1 and not self._samples(visitor):
+                self._tally.sample_out()
+                return
+            self._put((self._make, began, took, page, visitor, referrer[:MAX_HEADER_BYTES], user))
+        except Exception as error:  # noqa: BLE001 - a scope of any shape
+            self._tally.unreadable(type(error).__name__)
+            self._complain("a request", error)
+
+    def _new_page(self, key: _PageKey, scope: Scope, route: object) -> Page:
+        path, status, method, _, router_root = key
         mounted = "app_root_path" in scope
-        seen: Observation = (
-            self._make,
-            began,
-            took,
-            scope["method"][:_MAX_METHOD],
-            status,
-            path[:MAX_PATH_CHARACTERS],
-            scope["app_root_path"] if mounted else router_root,
-            _template(scope),
-            router_root,
-            scope.get("path_params") if mounted else None,
-            user,
-            address,
-            user_agent,
-            host,
-            header(b"referer", b"")[:_MAX_HEADER_BYTES],
-            header(self._country_header, b"")[:_MAX_METHOD] if self._country_header else b"",
+        page = Page(
+            method=method[:MAX_METHOD_CHARACTERS],
+            status=status or _FAILED,
+            path=path[:MAX_PATH_CHARACTERS],
+            root_path=scope["app_root_path"] if mounted else router_root,
+            route=route,
+            template=template_of(scope),
+            router_root=router_root,
+            parameters=scope.get("path_params") if mounted else None,
         )
-        self._put(seen)
+        if len(path) <= _USUAL_LENGTH:
+            if len(self._pages) >= _MAX_REMEMBERED:
+                self._pages.clear()
+            self._pages[key] = page
+        return page
+
+    def _new_visitor(self, key: _VisitorKey) -> Visitor:
+        address, user_agent, host, country = key
+        visitor = Visitor(
+            None if address is None else str(address)[:MAX_NAME_CHARACTERS],
+            user_agent[:MAX_HEADER_BYTES],
+            host[:MAX_HEADER_BYTES],
+            country[:MAX_HEADER_BYTES],
+        )
+        if len(user_agent) + len(host) <= _USUAL_LENGTH:
+            if len(self._visitors) >= _MAX_REMEMBERED:
+                self._visitors.clear()
+            self._visitors[key] = visitor
+        return visitor
+
+    def _samples(self, visitor: Visitor) -> bool:
+        if visitor.address is None:
+            return random.random() < self._sample  # noqa: S311 - a sample needs no secrecy
+        return self._page_views.is_sampled(visitor, self._clock(), self._sample)
 
     def _address(self, scope: Scope) -> str:
         if (name := self._address_header) is not None:
@@ -208,15 +277,8 @@ class AnalyticsMiddleware:
         client = scope.get("client")
         return str(client[0])[:MAX_NAME_CHARACTERS] if client else ""
 
-    def _samples(self, began: float, address: str | None, user_agent: bytes, host: bytes) -> bool:
-        if address is None:
-            return random.random() < self._sample  # noqa: S311 - a sample needs no secrecy
-        return is_sampled(self._visitors.name(began, address, user_agent, host), self._sample)
-
     def _user_of(self, scope: Scope) -> str | None:
         find = self._user
-        if find is None and "user" not in scope:
-            return None
         try:
             user = _starlette_user(scope["user"]) if find is None else find(scope)
             return None if user is None else str(user)[:MAX_NAME_CHARACTERS]
@@ -224,92 +286,11 @@ class AnalyticsMiddleware:
             self._complain("user", error)
             return None
 
-    def complain(self, error: Exception) -> None:
-        """Counts and logs that a request could not be recorded."""
-        tally = self._delivery.tally
-        with tally.lock:
-            tally.taken += 1
-        tally.drop(1, f"a request could not be read ({type(error).__name__})")
-        self._complain("the request", error)
-
     def _complain(self, what: str, error: Exception) -> None:
         now = time.monotonic()
         if now >= self._complain_again_at:
             self._complain_again_at = now + _COMPLAIN_SECONDS
             log.warning("%s could not be read: %r", what, error)
-
-    def now(self) -> tuple[float, float]:
-        """Seconds since 1970, and those of the timer."""
-        return self._clock(), self._timer()
-
-    @property
-    def timer(self) -> Callable[[], float]:
-        return self._timer
-
-
-class _Watched:
-    """The host's `send` for one request: sees the status go by, and the end of the body."""
-
-    __slots__ = (
-        "_began",
-        "_middleware",
-        "_path",
-        "_scope",
-        "_send",
-        "_started",
-        "_status",
-        "recorded",
-    )
-
-    def __init__(self, middleware: AnalyticsMiddleware, scope: Scope, send: Send) -> None:
-        self._middleware = middleware
-        self._scope = scope
-        self._send = send
-        self._status = 0
-        self.recorded = False
-        # The application may write others into the scope.
-        self._path = scope["path"]
-        self._began, self._started = middleware.now()
-
-    def __call__(self, message: AsgiMessage) -> Awaitable[None]:
-        # Not a coroutine of its own, which would cost as much as all the rest of this.
-        kind = message.get("type")
-        if kind == "http.response.start":
-            self._status = message.get("status", 0)
-        elif kind == "http.response.body" and not message.get("more_body") and not self.recorded:
-            self.record()
-        return self._send(message)
-
-    def record(self) -> None:
-        """Records the request as answered now; never raises."""
-        self.recorded = True
-        middleware = self._middleware
-        try:
-            took = middleware.timer() - self._started
-            middleware.observe(self._scope, self._began, took, self._path, self._status or _FAILED)
-        except Exception as error:  # noqa: BLE001 - a scope of any shape
-            middleware.complain(error)
-
-    def failed(self, error: BaseException) -> None:
-        """Records a request that the application left by an exception."""
-        if not self._status:
-            self._status = _FAILED if isinstance(error, Exception) else _CLIENT_LEFT
-        self.record()
-
-
-def _template(scope: Scope) -> str | None:
-    """The path template of the route, as far as the innermost router knows it."""
-    route = scope.get("route")
-    if route is None:
-        return None
-    # FastAPI keeps the prefixes of included routers apart from the route, from 0.13x on.
-    own = scope.get("fastapi")
-    if own:
-        context = own.get("effective_route_context")
-        if context is not None and context.original_route is route:
-            route = context
-    template = getattr(route, "path", None)
-    return template if isinstance(template, str) else None
 
 
 def _starlette_user(user: object) -> str | None:

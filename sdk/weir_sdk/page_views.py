@@ -1,8 +1,13 @@
-"""From what the middleware saw of a request to the event: in the background, not in the request."""
+"""Page views: what a request leaves behind, and the event that is made of it in the background.
+
+Most requests repeat what others before them had: the same page, the same visitor. What is the
+same is kept once and written as JSON once, so that a page view costs few microseconds, of
+which the request itself pays the smaller part.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import orjson
 
@@ -18,34 +23,115 @@ from weir_sdk.limits import (
     MAX_USER_AGENT_CHARACTERS,
 )
 from weir_sdk.messages import Message
-from weir_sdk.visitors import Visitors
+from weir_sdk.routes import whole_path, whole_route
+from weir_sdk.visitors import DAY_SECONDS, Visitors
 
 PathKind: TypeAlias = Literal["real", "template"]
 
+_MAX_REFERRERS: Final = 2_000
+_MIDNIGHTS: Final = DAY_SECONDS * 1000
+
+
+class Page:
+    """What was asked for and answered. Its JSON is made when it is first needed."""
+
+    __slots__ = (
+        "method",
+        "parameters",
+        "path",
+        "root_path",
+        "route",
+        "router_root",
+        "status",
+        "template",
+        "written",
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        status: int,
+        path: str,
+        root_path: str,
+        route: object,
+        template: str | None,
+        router_root: str,
+        parameters: Mapping[str, object] | None,
+    ) -> None:
+        """`root_path` is the application's, `router_root` that of the innermost router.
+
+        `parameters` are the path's, given where there are mounts. `route` is kept only so that
+        no other object can have its `id` meanwhile.
+        """
+        self.method = method
+        self.status = status
+        self.path = path
+        self.root_path = root_path
+        self.route = route
+        self.template = template
+        self.router_root = router_root
+        self.parameters = parameters
+        self.written: tuple[str, str] | None = None
+
+    def write(self, kind: PathKind) -> tuple[str, str]:
+        """JSON members of the event, and those of its metadata."""
+        metadata = f'"method":{_json(self.method[:MAX_METHOD_CHARACTERS])},"status":{self.status:d}'
+        path = whole_path(self.path, self.root_path)
+        if self.template is not None:
+            route = whole_route(self.template, self.root_path, self.router_root, self.parameters)
+            metadata += f',"route":{_json(route[:MAX_ROUTE_CHARACTERS])}'
+            if kind == "template":
+                path = route
+        self.written = f'"path":{_json(path[:MAX_PATH_CHARACTERS] or "/")}', metadata
+        return self.written
+
+
+class Visitor:
+    """Who asked, as far as the request says. `address` is None when nobody may be named."""
+
+    __slots__ = ("address", "country", "day", "host", "name", "user_agent", "written")
+
+    def __init__(self, address: str | None, user_agent: bytes, host: bytes, country: bytes) -> None:
+        self.address = address
+        self.user_agent = user_agent
+        self.host = host
+        self.country = country
+        self.day = -1
+        self.name = ""
+        self.written = ("", "")
+
+    def write(self, day: int, visitors: Visitors) -> None:
+        """Makes name, JSON members of the event and those of its metadata, for that day."""
+        event = metadata = ""
+        if self.address is not None:
+            self.name = visitors.name(day, self.address, self.user_agent, self.host)
+            event = f',"visitor_id":"{self.name}"'
+            if self.user_agent:
+                agent = text(self.user_agent)[:MAX_USER_AGENT_CHARACTERS]
+                metadata += f',"user_agent":{_json(agent)}'
+        if self.host:
+            metadata += f',"host":{_json(text(self.host).lower()[:MAX_HOST_CHARACTERS])}'
+        if country := text(self.country).strip()[:MAX_COUNTRY_CHARACTERS]:
+            metadata += f',"country":{_json(country)}'
+        self.written = event, metadata
+        self.day = day
+
+
 Observation: TypeAlias = tuple[
     Callable[["Observation"], Message],  # makes the event of this
-    float,  # when it began, seconds since 1970
-    float,  # how long it took, seconds
-    str,  # method
-    int,  # status
-    str,  # path as it came
-    str,  # root_path of the application
-    str | None,  # template of the route within its router
-    str,  # root_path of that router, mounts included
-    Mapping[str, object] | None,  # path parameters, only where there were mounts
-    str | None,  # user
-    str | None,  # the client's address; None: no visitor may be named
-    bytes,  # user agent
-    bytes,  # host
+    float,  # when it began, by the middleware's timer, in seconds
+    float,  # how long it took, in seconds
+    Page,
+    Visitor,
     bytes,  # referrer
-    bytes,  # country
+    str | None,  # user
 ]
-"""What one request leaves behind: a plain tuple, since making one is a twentieth of the cost of
-anything with names."""
+"""One request: a plain tuple, since making one costs a tenth of anything with names."""
 
 
 class PageViews:
-    """Makes page views of observations."""
+    """Makes page views of observations; in one thread."""
 
     def __init__(
         self,
@@ -54,76 +140,56 @@ class PageViews:
         path: PathKind,
         source: str | None,
         sample_rate: float | None,
+        clock: Callable[[], float],
+        timer: Callable[[], float],
     ) -> None:
+        """`clock` gives seconds since 1970, `timer` is monotonic."""
         self._visitors = visitors
-        self._template = path == "template"
-        self._source = source[:MAX_NAME_CHARACTERS] if source else None
-        self._sample_rate = sample_rate
+        self._path: PathKind = path
+        self._clock = clock
+        self._timer = timer
+        self._source = f',"source":{_json(source[:MAX_NAME_CHARACTERS])}' if source else ""
+        self._sample = "" if sample_rate is None else f',"sample_rate":{_json(sample_rate)}'
+        self._referrers: dict[bytes, str] = {}
         self._second = -1
         self._second_text = ""
 
     def message(self, seen: Observation) -> Message:
         """The event, within all bounds of the contract."""
-        (
-            _,
-            began,
-            took,
-            method,
-            status,
-            path,
-            root_path,
-            template,
-            router_root,
-            parameters,
-            user,
-            address,
-            user_agent,
-            host,
-            referrer,
-            country,
-        ) = seen
-        milliseconds = int(began * 1000)
+        _, began, took, page, visitor, referrer, user = seen
+        milliseconds = int((self._clock() - self._timer() + began) * 1000)
         event_id = new_event_id(milliseconds)
-        metadata: dict[str, object] = {
-            "method": method[:MAX_METHOD_CHARACTERS],
-            "status": status,
-            "duration_ms": round(took * 1000, 3),
-        }
-        route = None
-        if template is not None:
-            route = whole_route(template, root_path, router_root, parameters)
-            metadata["route"] = route[:MAX_ROUTE_CHARACTERS]
-        visited = route if route and self._template else whole_path(path, root_path)
-        event: dict[str, object] = {
-            "event_type": "page_view",
-            "path": visited[:MAX_PATH_CHARACTERS] or "/",
-            "event_id": event_id,
-            "occurred_at": self._moment(milliseconds),
-        }
-        if address is not None:
-            event["visitor_id"] = self._visitors.name(began, address, user_agent, host)
-            if user_agent:
-                metadata["user_agent"] = text(user_agent)[:MAX_USER_AGENT_CHARACTERS]
-            if referrer:
-                metadata["referrer"] = without_query(text(referrer))[:MAX_REFERRER_CHARACTERS]
-        if host:
-            metadata["host"] = text(host)[:MAX_HOST_CHARACTERS].lower()
-        if country:
-            metadata["country"] = text(country).strip()[:MAX_COUNTRY_CHARACTERS]
-        if self._sample_rate is not None:
-            metadata["sample_rate"] = self._sample_rate
+        day = milliseconds // _MIDNIGHTS
+        if visitor.day != day:
+            visitor.write(day, self._visitors)
+        who, of_visitor = visitor.written
+        what, of_page = page.written or page.write(self._path)
+        named = ""
         if user:
             user = user[:MAX_NAME_CHARACTERS]
-            event["user_id"] = user
-        if self._source:
-            event["source"] = self._source
-        event["metadata"] = metadata
-        try:
-            body = orjson.dumps(event)
-        except orjson.JSONEncodeError:
-            body = orjson.dumps(_without_surrogates(event))
-            user = None if user is None else clean(user)
-        return Message(event_id, "page_view", user, body)
+            named = f',"user_id":{_json(user)}'
+        event = (
+            f'{{"event_type":"page_view","event_id":"{event_id}",'
+            f'"occurred_at":"{self._moment(milliseconds)}",{what}{who}{named}{self._source},'
+            f'"metadata":{{{of_page},"duration_ms":{took * 1000:.3f}{of_visitor}'
+            f"{self._referrer(referrer) if referrer else ''}{self._sample}}}}}"
+        )
+        return Message(event_id, "page_view", user, event.encode())
+
+    def is_sampled(self, visitor: Visitor, now: float, rate: float) -> bool:
+        """Whether the visitor, who has an address, is in the share `rate`; for all of a day."""
+        day = int(now // DAY_SECONDS)
+        name = self._visitors.name(day, visitor.address or "", visitor.user_agent, visitor.host)
+        return int(name[:8], 16) < rate * 0x1_0000_0000
+
+    def _referrer(self, raw: bytes) -> str:
+        written = self._referrers.get(raw)
+        if written is None:
+            if len(self._referrers) >= _MAX_REFERRERS:
+                self._referrers.clear()
+            url = without_query(text(raw))[:MAX_REFERRER_CHARACTERS]
+            written = self._referrers[raw] = f',"referrer":{_json(url)}' if url else ""
+        return written
 
     def _moment(self, milliseconds: int) -> str:
         second, rest = divmod(milliseconds, 1000)
@@ -131,32 +197,6 @@ class PageViews:
             self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
             self._second = second
         return f"{self._second_text}.{rest:03d}Z"
-
-
-def whole_path(path: str, root_path: str) -> str:
-    """The path as the client asked for it, whether or not the server took the prefix away."""
-    if not root_path or path == root_path or path.startswith(root_path.rstrip("/") + "/"):
-        return path
-    return root_path.rstrip("/") + path
-
-
-def whole_route(
-    template: str, root_path: str, router_root: str, parameters: Mapping[str, object] | None
-) -> str:
-    """The template from the root on: the mounts' parameters are templates too.
-
-    A router within a mount knows only its own part. What lies before is the real path of the
-    mounts, in which each value of theirs gets its name back.
-    """
-    if not parameters:
-        return router_root.rstrip("/") + template
-    named = {
-        str(value): f"{{{name}}}"
-        for name, value in parameters.items()
-        if f"{{{name}}}" not in template and f"{{{name}:" not in template
-    }
-    mounts = [named.pop(each, each) for each in router_root[len(root_path) :].split("/")]
-    return root_path + "/".join(mounts).rstrip("/") + template
 
 
 def text(value: bytes) -> str:
@@ -179,14 +219,9 @@ def without_query(url: str) -> str:
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
-def clean(text: str) -> str:
-    """The text with `?` for each lone surrogate, which JSON in UTF-8 cannot hold."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _without_surrogates(value: object) -> object:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {key: _without_surrogates(each) for key, each in value.items()}
-    return value
+def _json(value: str | float) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        # Lone surrogates, which UTF-8 cannot hold.
+        return orjson.dumps(str(value).encode("utf-8", "replace").decode()).decode()

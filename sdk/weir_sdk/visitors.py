@@ -7,9 +7,7 @@ from hashlib import blake2b
 from typing import Final
 
 DAY_SECONDS: Final = 86_400
-_MAX_REMEMBERED: Final = 20_000
 _DIGEST_BYTES: Final = 16
-_HALF: Final = 1 << 63
 
 
 class Visitors:
@@ -23,42 +21,23 @@ class Visitors:
 
     def __init__(self, secret: str | None) -> None:
         self._secret = secret.encode() if secret else secrets.token_bytes(32)
-        self._day = -1
-        self._salt = b""
-        self._names: dict[tuple[str, bytes, bytes], str] = {}
+        self._latest = (-1, b"")
 
-    def name(self, when: float, address: str, user_agent: bytes, host: bytes) -> str:
-        """32 hexadecimal digits; `when` is in seconds since 1970, the others may be empty."""
-        day = int(when // DAY_SECONDS)
-        if day != self._day:
-            self._turn_to(day)
-        key = (address, user_agent, host)
-        name = self._names.get(key)
-        if name is None:
-            name = self._hash(*key)
-            # Forgotten as a whole: a bound that costs nothing while it holds.
-            if len(self._names) >= _MAX_REMEMBERED:
-                self._names = {}
-            self._names[key] = name
-        return name
-
-    def _turn_to(self, day: int) -> None:
-        date = datetime.fromtimestamp(day * DAY_SECONDS, UTC).date().isoformat()
-        self._names = {}
-        self._salt = hmac.digest(self._secret, f"weir visitors {date}".encode(), "sha256")
-        self._day = day
-
-    def _hash(self, address: str, user_agent: bytes, host: bytes) -> str:
-        digest = blake2b(key=self._salt, digest_size=_DIGEST_BYTES)
-        for part in (address.encode("utf-8", "replace"), user_agent, host.lower()):
+    def name(self, day: int, address: str, user_agent: bytes, host: bytes) -> str:
+        """32 hexadecimal digits; `day` is counted from 1970 on, the others may be empty."""
+        digest = blake2b(key=self._salt_of(day), digest_size=_DIGEST_BYTES)
+        for part in (str(address).encode("utf-8", "replace"), user_agent, host.lower()):
             # The length keeps two different triples from being one text.
             digest.update(len(part).to_bytes(4) + part)
         return digest.hexdigest()
 
-
-def is_sampled(visitor: str, rate: float) -> bool:
-    """Whether this visitor is among the share `rate` (0 to 1) of all: for all of a day, or not."""
-    return int(visitor[:16], 16) < rate * 2 * _HALF
+    def _salt_of(self, day: int) -> bytes:
+        known, salt = self._latest
+        if known != day:
+            date = datetime.fromtimestamp(day * DAY_SECONDS, UTC).date().isoformat()
+            salt = hmac.digest(self._secret, f"weir visitors {date}".encode(), "sha256")
+            self._latest = day, salt
+        return salt
 
 
 def client_address(header: bytes, trusted_proxies: int) -> str:
