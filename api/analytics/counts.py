@@ -102,7 +102,7 @@ def _from_rollup(
     if dimension and (value := filters.by_dimension().get(dimension)) is not None:
         parameters["value"] = value
         one_value = " AND value = {value:String}"
-    bucket = f"roundDown(toUnixTimestamp(time) * 1000, {_BOUNDARIES})" if bucketed else "0"
+    bucket = f"roundDown(toInt64(toUnixTimestamp(time)) * 1000, {_BOUNDARIES})" if bucketed else "0"
     grouped = {"": "''", "event_type": "event_type"}.get(grouping, "value")
     visitors = "visitors" if dimension else "all_visitors"
     return _Part(
