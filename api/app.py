@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import health, published_schemas
-from api.analytics import breakdown, events, ingest, summary, timeseries, totals
+from api.analytics import breakdown, events, export, ingest, summary, timeseries, totals
 from api.clickhouse import ClickHouseReader
 from api.documentation import serve_documentation
 from api.head import HeadAsGet
@@ -41,7 +41,12 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
                     max_bytes=chosen.max_unconfirmed_bytes,
                 )
             )
-            clickhouse = ClickHouseReader(chosen, timeout=chosen.query_timeout)
+            clickhouse = ClickHouseReader(
+                chosen,
+                timeout=chosen.query_timeout,
+                stream_timeout=chosen.export_timeout,
+                max_streams=chosen.max_exports,
+            )
             stack.push_async_callback(clickhouse.close)
             yield State(
                 publisher=publisher,
@@ -67,6 +72,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
     for router in (
         ingest.router,
         events.router,
+        export.router,
         summary.router,
         breakdown.router,
         timeseries.router,

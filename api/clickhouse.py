@@ -1,13 +1,15 @@
 """Asks ClickHouse: bound parameters only, within a time, 503 when it is away."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp
 import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from api.problems import Problem, unavailable
@@ -20,6 +22,23 @@ Row = Sequence[object]
 _OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 439})
 # Unknown database, unknown table, unknown column: migrations are not there (yet).
 _NOT_MIGRATED: Final = frozenset({47, 60, 81})
+_AWAY: Final = "ClickHouse cannot be reached; ask again"
+_BROKEN_OFF: Final = "ClickHouse broke off its answer; ask again"
+
+STREAM_RETRY_SECONDS: Final = 10.0
+"""When to come again if all streams are taken."""
+# The most that is read ahead of a slow reader is about twice as much.
+_READ_AHEAD_BYTES: Final = 65_536
+# So long may ClickHouse search without a word; how long a reader takes is not counted.
+_SILENCE_SECONDS: Final = 300.0
+_STREAM_SETTINGS: Final[Mapping[str, str]] = {
+    "readonly": "2",
+    "cancel_http_readonly_queries_on_client_close": "1",
+    # A reader may stop for a while: by default the server cuts it off after 30 seconds.
+    "http_send_timeout": f"{_SILENCE_SECONDS:.0f}",
+    # An error in mid-answer is told apart by its tag, not written as a row.
+    "http_write_exception_in_output_format": "0",
+}
 
 
 class NotMigrated(Problem):
@@ -34,17 +53,33 @@ class NotMigrated(Problem):
 
 
 class ClickHouseReader:
-    """Questions to ClickHouse over one pool of connections, opened when first needed."""
+    """Questions to ClickHouse over one pool of connections, opened when first needed.
 
-    def __init__(self, settings: ClickHouseSettings, *, timeout: float) -> None:
+    Times in seconds: `timeout` for a question, `stream_timeout` for a stream with its reader.
+    """
+
+    def __init__(
+        self,
+        settings: ClickHouseSettings,
+        *,
+        timeout: float,
+        stream_timeout: float = 3600.0,
+        max_streams: int = 4,
+    ) -> None:
         self._settings = settings
         self._timeout = timeout
+        self._stream_timeout = stream_timeout
+        self._max_streams = max_streams
+        self._streams = 0
         self._client: AsyncClient | None = None
+        self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         """The rows of a question. Raises a 503 Problem when ClickHouse cannot answer now."""
@@ -58,15 +93,88 @@ class ClickHouseReader:
                 "ClickHouse did not answer in time; ask for a shorter range, or again"
             ) from None
         except DatabaseError as error:
-            if error.code in _OVERLOADED:
-                raise unavailable("ClickHouse is overloaded; ask again") from None
-            if error.code in _NOT_MIGRATED:
-                raise NotMigrated from None
-            if error.code is None:
-                raise unavailable("ClickHouse cannot be reached; ask again") from None
+            if (problem := _problem(error.code)) is not None:
+                raise problem from None
             raise
         except (ClickHouseError, aiohttp.ClientError, OSError):
-            raise unavailable("ClickHouse cannot be reached; ask again") from None
+            raise unavailable(_AWAY) from None
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        sql: str,
+        parameters: Mapping[str, object],
+        *,
+        settings: Mapping[str, str],
+        ending: bytes,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of an answer as ClickHouse sends them; read slowly, they are sent slowly.
+
+        The statement names its FORMAT; an answer that is whole is empty or ends with `ending`.
+        The query is cancelled when the block is left. Raises a 503 Problem when ClickHouse cannot
+        answer or all streams are taken, and in mid-answer when what comes is not all of it.
+        """
+        if self._streams >= self._max_streams:
+            raise unavailable(
+                f"{self._max_streams} streams are under way, as many as there may be; "
+                "ask again when one of them has ended",
+                retry_after=STREAM_RETRY_SECONDS,
+            )
+        self._streams += 1
+        try:
+            # A stream may be silent for minutes before its first byte: whether anybody is
+            # there is known sooner.
+            await self.ask("SELECT 1")
+            async with asyncio.timeout(self._stream_timeout):
+                response = await self._post(sql, parameters, settings)
+                try:
+                    await _refuse_error(response)
+                    yield _whole(response, ending)
+                finally:
+                    # Closing the connection in mid-answer cancels the query.
+                    response.close()
+        except TimeoutError:
+            raise unavailable(
+                f"this took longer than {self._stream_timeout:g} seconds; ask for a shorter range"
+            ) from None
+        except (aiohttp.ClientError, OSError):
+            raise unavailable(_BROKEN_OFF) from None
+        finally:
+            self._streams -= 1
+
+    async def _post(
+        self, sql: str, parameters: Mapping[str, object], settings: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=self._timeout, sock_read=_SILENCE_SECONDS
+                ),
+                read_bufsize=_READ_AHEAD_BYTES,
+            )
+        server = self._settings.client_arguments()
+        _, bound = bind_query(sql, dict(parameters))
+        # In a form: a URL could be too long for what filters hold.
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("query", sql)
+        for name, value in bound.items():
+            form.add_field(name, value)
+        return await self._session.post(
+            f"{'https' if server['secure'] else 'http'}://{server['host']}:{server['port']}/",
+            params={
+                "database": self._settings.database,
+                "max_execution_time": f"{self._stream_timeout:.0f}",
+                **_STREAM_SETTINGS,
+                **settings,
+            },
+            headers={
+                "X-ClickHouse-User": server["username"],
+                "X-ClickHouse-Key": server["password"],
+                "Accept-Encoding": "identity",
+            },
+            data=form,
+        )
 
     async def schema_problem(self, expected: tuple[Migration, ...]) -> str | None:
         """What is wrong with the database's migrations, or None. Raises as `ask`."""
@@ -85,3 +193,41 @@ class ClickHouseReader:
                     query_retries=0,
                 )
             return self._client
+
+
+def _problem(code: int | None) -> Problem | None:
+    """What the edge answers to an error of ClickHouse that is not the edge's own fault."""
+    if code in _OVERLOADED:
+        return unavailable("ClickHouse is overloaded; ask again")
+    if code in _NOT_MIGRATED:
+        return NotMigrated()
+    return unavailable(_AWAY) if code is None else None
+
+
+async def _refuse_error(response: aiohttp.ClientResponse) -> None:
+    if response.status == HTTPStatus.OK:
+        return
+    text = response.headers.get("X-ClickHouse-Exception-Code", "")
+    code = int(text) if text.isdecimal() else None
+    # Never the server's own text: it may quote rows.
+    raise _problem(code) or DatabaseError(f"ClickHouse answered with code {code}", code=code)
+
+
+async def _whole(response: aiohttp.ClientResponse, ending: bytes) -> AsyncIterator[bytes]:
+    """The pieces of an answer. Raises a 503 Problem where an error stands instead of the rest."""
+    tag = response.headers.get("X-ClickHouse-Exception-Tag", "").encode()
+    mark = b"__exception__\r\n" + tag
+    held = b""
+    async for piece in response.content.iter_any():
+        held += piece
+        if tag and mark in held:
+            raise unavailable(_BROKEN_OFF)
+        # What is held back may be the beginning of the mark.
+        passed = max(0, len(held) - len(mark) + 1)
+        if passed:
+            yield held[:passed]
+        held = held[passed:]
+    # Servers that do not tag an error write it behind the rows.
+    if not held.endswith(ending) and held:
+        raise unavailable(_BROKEN_OFF)
+    yield held

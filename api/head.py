@@ -1,6 +1,16 @@
 """Answers HEAD wherever GET is answered, as HTTP asks; the server leaves out the body."""
 
+from typing import Final
+
+from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+_ASKED_BY_HEAD: Final = "weir.asked_by_head"
+
+
+def asked_by_head(request: Request) -> bool:
+    """Whether nobody will see the body, for routes whose body is dear."""
+    return _ASKED_BY_HEAD in request.scope
 
 
 class HeadAsGet:
@@ -11,5 +21,5 @@ class HeadAsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", _ASKED_BY_HEAD: True}
         await self._app(scope, receive, send)

@@ -35,6 +35,24 @@ class ApiSettings(KafkaSettings, ClickHouseSettings):
             description="How long a request waits for ClickHouse before it answers 503.",
         ),
     ] = 5.0
+    export_timeout: Annotated[
+        float,
+        Field(
+            alias="WEIR_EXPORT_TIMEOUT",
+            gt=0,
+            le=86_400,
+            description="How long an export may take, its reader included, before it breaks off.",
+        ),
+    ] = 3600.0
+    max_exports: Annotated[
+        int,
+        Field(
+            alias="WEIR_MAX_EXPORTS",
+            ge=1,
+            le=1000,
+            description="Exports at once of one process; beyond it: 503.",
+        ),
+    ] = 4
     max_unconfirmed_bytes: Annotated[
         int,
         Field(
