@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from itertools import pairwise
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -136,9 +137,10 @@ async def count_over_time(
         (
             local_text(moment, zone),
             *([value] if grouping else []),
-            *found.get((boundary, value), (0, 0)),
+            # Cut to less than a millisecond, the first one begins at the boundary of the next.
+            *(found.get((begin, value), (0, 0)) if begin < next_begin else (0, 0)),
         )
-        for moment, boundary in zip(starts, boundaries, strict=False)
+        for moment, (begin, next_begin) in zip(starts, pairwise(boundaries), strict=False)
         for value in values
     ]
     columns: tuple[str, ...] = ("start", "value", "count", "visitors")

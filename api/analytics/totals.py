@@ -101,7 +101,9 @@ async def total(
         sql, {**counted.parameters, "event_type": question.event_type or ""}
     )
     by_bucket = {int(str(row[0])): [int(str(each)) for each in row[1:]] for row in rows}
-    current, previous = (_measures(by_bucket.get(each)) for each in (boundaries[1], boundaries[0]))
+    current = _measures(by_bucket.get(boundaries[1]))
+    # Where there is no time before, at the begin of 1970, both periods begin at one boundary.
+    previous = _measures(by_bucket.get(boundaries[0]) if boundaries[0] < boundaries[1] else None)
     measures = {
         name: {
             "value": current[name],
