@@ -1,11 +1,16 @@
 """The dead letter: a message that could not be used, kept with where it lay and why."""
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-_NAMESPACE = UUID("6f1f1a55-5d1c-5b5e-9b5e-2f6c1f2d7c11")
+from schemas.limits import EARLIEST_OCCURRED_AT
+
+_NAMESPACE: Final = UUID("6f1f1a55-5d1c-5b5e-9b5e-2f6c1f2d7c11")
+
+Action = Literal["replayed", "discarded"]
 
 
 class DeadLetter(BaseModel):
@@ -24,8 +29,37 @@ class DeadLetter(BaseModel):
     detail: Annotated[str, Field(description="The field and what is wrong with it.")]
     key: str | None
     payload: str | None
+    headers: Annotated[
+        list[tuple[str, str | None]] | None,
+        Field(
+            description="The message's headers in their order, name and value; null when there "
+            "were none. Letters written before headers were kept lack the field."
+        ),
+    ] = None
     encoding: Annotated[
-        Literal["utf-8", "base64"], Field(description="How key and payload are written here.")
+        Literal["utf-8", "base64"],
+        Field(description="How key, payload and the headers' values are written here."),
+    ]
+
+
+class DeadLetterAction(BaseModel):
+    """What somebody did about a dead letter: a message on `dead-letter-actions`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    action_id: UUID
+    dead_letter_id: UUID
+    action: Action
+    event_id: Annotated[
+        UUID | None, Field(description="The event that a replay published; else null.")
+    ] = None
+    at: Annotated[
+        AwareDatetime,
+        Field(
+            ge=EARLIEST_OCCURRED_AT,
+            lt=datetime(2200, 1, 1, tzinfo=UTC),
+            description="When it was asked for, by the API's clock.",
+        ),
     ]
 
 
@@ -36,3 +70,16 @@ def dead_letter_id(topic: str, partition: int, offset: int, arrived_at: int) -> 
     same offset of a topic that was made anew.
     """
     return uuid5(_NAMESPACE, f"{topic}:{partition}:{offset}:{arrived_at}")
+
+
+def dead_letter_action(
+    letter: UUID, action: Action, at: datetime, event_id: UUID | None = None
+) -> DeadLetterAction:
+    """The action; the same one about the same letter always has the same id, and is stored once."""
+    return DeadLetterAction(
+        action_id=uuid5(letter, action),
+        dead_letter_id=letter,
+        action=action,
+        event_id=event_id,
+        at=at,
+    )

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.events import Event
 
 Process = Literal["api", "sink", "producers"]
@@ -57,6 +57,18 @@ DEAD_LETTERS: Final = Topic(
     dead_letters=None,
 )
 
+DEAD_LETTER_ACTIONS: Final = Topic(
+    name="dead-letter-actions",
+    key="dead_letter_id",
+    model=DeadLetterAction,
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("api",),
+    read_by=("sink",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
 
 PAGE_VIEWS: Final = Topic(
     name="page-views",
@@ -95,7 +107,13 @@ CUSTOM_EVENTS: Final = Topic(
     dead_letters=DEAD_LETTERS.name,
 )
 
-TOPICS: Final[tuple[Topic, ...]] = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS)
+TOPICS: Final[tuple[Topic, ...]] = (
+    PAGE_VIEWS,
+    CONVERSIONS,
+    CUSTOM_EVENTS,
+    DEAD_LETTERS,
+    DEAD_LETTER_ACTIONS,
+)
 EVENT_TOPICS: Final[tuple[Topic, ...]] = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS)
 
 _BY_EVENT_TYPE: Final = {"page_view": PAGE_VIEWS, "conversion": CONVERSIONS}

@@ -15,7 +15,7 @@ from schemas.dead_letters import DeadLetter, dead_letter_id
 from schemas.servers import KafkaSettings
 from schemas.topics import DEAD_LETTERS
 from streams.failures import Invalid, Retryable
-from streams.sink.records import Record
+from streams.sink.records import Headers, Record
 
 log = structlog.get_logger()
 
@@ -23,17 +23,33 @@ MAX_DETAIL: Final = 500
 MAX_PAYLOAD: Final = 1_100_000
 """As base64 within the 2 MiB of `dead-letters`. A compressed message may be larger: it still
 lies where the dead letter says, for as long as its topic keeps it."""
+MAX_KEY: Final = 65_536
+MAX_HEADERS: Final = 65_536
+"""Bytes of all names and values: a compressed message may have a key or headers of megabytes."""
+
+_HEADER_BRACKETS: Final = len('["",null],')
+
+_Texts = tuple[str | None, str | None, list[tuple[str, str | None]]]
 
 
 def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> DeadLetter:
-    """The dead letter of a partition's record: as text where it is text, else base64."""
-    value, detail = record.value, failure.detail[:MAX_DETAIL]
-    if value is not None and len(value) > MAX_PAYLOAD:
-        detail = f"{detail} (the first {MAX_PAYLOAD} of {len(value)} bytes are kept)"
-        value = value[:MAX_PAYLOAD]
-    texts = _as_text(record.key, value)
+    """The dead letter of a partition's record: as text where all of it is text, else base64."""
+    cuts: list[str] = []
+    key = _cut(record.key, MAX_KEY, "key", cuts)
+    value = _cut(record.value, MAX_PAYLOAD, "value", cuts)
+    kept = _within(record.headers, MAX_HEADERS)
+    if len(kept) < len(record.headers):
+        cuts.append(f"the first {len(kept)} of {len(record.headers)} headers")
+    detail = failure.detail[:MAX_DETAIL]
+    if cuts:
+        detail = f"{detail} (kept are {', '.join(cuts)})"
+    texts = _as_text(key, value, kept)
     encoded = texts is None
-    key, payload = texts or (_base64(record.key), _base64(value))
+    key_text, payload, headers = texts or (
+        _base64(key),
+        _base64(value),
+        [(name, _base64(content)) for name, content in kept],
+    )
     return DeadLetter(
         dead_letter_id=dead_letter_id(
             partition.topic, partition.partition, record.offset, record.timestamp
@@ -44,23 +60,48 @@ def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> 
         arrived_at=record.timestamp,
         reason=failure.reason,
         detail=detail,
-        key=key,
+        key=key_text,
         payload=payload,
+        headers=headers or None,
         encoding="base64" if encoded else "utf-8",
     )
 
 
-def _as_text(key: bytes | None, value: bytes | None) -> tuple[str | None, str | None] | None:
+def _cut(data: bytes | None, most: int, name: str, cuts: list[str]) -> bytes | None:
+    if data is None or len(data) <= most:
+        return data
+    cuts.append(f"the first {most} of {len(data)} bytes of the {name}")
+    return data[:most]
+
+
+def _within(headers: Headers, most: int) -> Headers:
+    size = 0
+    for number, (name, value) in enumerate(headers):
+        # Names go as text, in which a control character takes six bytes.
+        size += 6 * len(name.encode()) + len(value or b"") + _HEADER_BRACKETS
+        if size > most:
+            return headers[:number]
+    return headers
+
+
+def _as_text(key: bytes | None, value: bytes | None, headers: Headers) -> _Texts | None:
     try:
         texts = (
-            None if key is None else key.decode(),
-            None if value is None else value.decode(),
+            _text(key),
+            _text(value),
+            [(name, _text(content)) for name, content in headers],
         )
     except UnicodeDecodeError:
         return None
+    size = sum(
+        len(data or b"") for data in (key, value, *(content for _, content in headers))
+    ) + sum(len(name.encode()) + _HEADER_BRACKETS for name, _ in headers)
     # Control characters grow sixfold as JSON; base64 grows by a third.
-    size = len(key or b"") + len(value or b"")
     return texts if len(orjson.dumps(texts)) <= size * 4 // 3 + 64 else None
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode()
 
 
 def _base64(data: bytes | None) -> str | None:

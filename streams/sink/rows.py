@@ -11,9 +11,9 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.cloud_events import CloudEvent
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.decoding import canonical_time, invalid_event, latest_occurred_at
-from schemas.topics import DEAD_LETTERS, EVENT_TOPICS, Topic, topic_for
+from schemas.topics import DEAD_LETTER_ACTIONS, DEAD_LETTERS, EVENT_TOPICS, Topic, topic_for
 from streams.failures import Invalid
 from streams.sink.event_columns import rows_of_usual_events
 from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
@@ -60,12 +60,26 @@ DEAD_LETTER_COLUMNS: Final = (
     "detail",
     "key",
     "payload",
+    "headers",
     "encoding",
     "received_at",
     "letter_topic",
     "letter_partition",
     "letter_incarnation",
     "letter_offset",
+)
+
+ACTION_COLUMNS: Final = (
+    "action_id",
+    "dead_letter_id",
+    "action",
+    "event_id",
+    "acted_at",
+    "received_at",
+    "action_topic",
+    "action_partition",
+    "action_incarnation",
+    "action_offset",
 )
 
 
@@ -152,7 +166,36 @@ def dead_letter_rows(source: Source, records: Sequence[Record]) -> Made:
                 letter.detail,
                 letter.key or "",
                 letter.payload or "",
+                orjson.dumps(letter.headers).decode() if letter.headers else "",
                 letter.encoding,
+                record.timestamp / 1000,
+                source.partition.topic,
+                source.partition.partition,
+                source.incarnation,
+                record.offset,
+            )
+        )
+    return made
+
+
+def action_rows(source: Source, records: Sequence[Record]) -> Made:
+    """The rows of what was done about dead letters; others have none."""
+    made = Made([], [], [])
+    for record in records:
+        try:
+            action = DeadLetterAction.model_validate_json(record.value or b"")
+        except ValidationError as error:
+            failure = Invalid("invalid_field", invalid_event(error).detail)
+            made.invalid.append((record, failure))
+            continue
+        made.ids.append(action.action_id.bytes)
+        made.rows.append(
+            (
+                str(action.action_id),
+                str(action.dead_letter_id),
+                action.action,
+                None if action.event_id is None else str(action.event_id),
+                canonical_time(action.at),
                 record.timestamp / 1000,
                 source.partition.topic,
                 source.partition.partition,
@@ -178,6 +221,7 @@ def _event_destination(topic: Topic) -> Destination:
 DESTINATIONS: Final[dict[str, Destination]] = {
     **{topic.name: _event_destination(topic) for topic in EVENT_TOPICS},
     DEAD_LETTERS.name: Destination("dead_letters", DEAD_LETTER_COLUMNS, dead_letter_rows),
+    DEAD_LETTER_ACTIONS.name: Destination("dead_letter_actions", ACTION_COLUMNS, action_rows),
 }
 """The topic's name in the registry → where its messages go."""
 

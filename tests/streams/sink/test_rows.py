@@ -1,22 +1,25 @@
 """A message becomes a row or a reason, always the same one."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
 import pytest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from schemas.dead_letters import DeadLetter
-from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS, Topic
+from schemas.dead_letters import DeadLetter, dead_letter_action
+from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS, TOPICS, Topic
 from streams.failures import Invalid
 from streams.sink.batches import Position, Span, position_from
 from streams.sink.dead_letters import dead_letter
 from streams.sink.records import Headers, Made, Row, Source
 from streams.sink.rows import (
+    ACTION_COLUMNS,
     DEAD_LETTER_COLUMNS,
     DESTINATIONS,
     EVENT_COLUMNS,
+    action_rows,
     dead_letter_rows,
     encode_rows,
     event_rows,
@@ -161,6 +164,87 @@ def test_a_dead_letter_keeps_every_byte_and_has_a_row(
     assert len(made.rows[0]) == len(DEAD_LETTER_COLUMNS)
 
 
+@pytest.mark.parametrize(
+    ("value", "headers", "written"),
+    [
+        (b"text", (("ce-id", b"1"), ("ce-id", None)), [("ce-id", "1"), ("ce-id", None)]),
+        (b"\xff", (("ce-id", b"1"), ("ce-id", None)), [("ce-id", "MQ=="), ("ce-id", None)]),
+        (b"text", (("ce-id", b"\xff"),), [("ce-id", "/w==")]),
+        (b"text", (), None),
+    ],
+)
+def test_a_dead_letter_keeps_its_headers(
+    value: bytes, headers: tuple[tuple[str, bytes | None]], written: list[tuple[str, str | None]]
+) -> None:
+    record = Message(value=value, headers=headers)
+    letter = dead_letter(PARTITION, record, Invalid("not_json", "why"))
+    assert letter.headers == written
+    assert DeadLetter.model_validate_json(letter.model_dump_json()) == letter
+    made = dead_letter_rows(Source(LETTERS, 7), [Message(value=letter.model_dump_json().encode())])
+    in_row = str(made.rows[0][DEAD_LETTER_COLUMNS.index("headers")])
+    assert orjson.loads(in_row or "null") == orjson.loads(orjson.dumps(written))
+
+
+def test_a_letter_from_before_headers_were_kept_is_still_read() -> None:
+    letter = dead_letter(PARTITION, Message(value=b"x"), Invalid("not_json", "why"))
+    old = letter.model_dump(mode="json")
+    del old["headers"]
+    made = dead_letter_rows(Source(LETTERS, 7), [Message(value=orjson.dumps(old))])
+    assert made.invalid == []
+    assert made.rows[0][DEAD_LETTER_COLUMNS.index("headers")] == ""
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Message(key=b"k" * 3_000_000, value=b"v" * 3_000_000),
+        Message(value=b"\x00" * 3_000_000, headers=(("h", b"\xff" * 3_000_000),)),
+        Message(value=b"v", headers=tuple(("\x01" * 100, b"") for _ in range(30_000))),
+    ],
+    ids=["key and value", "value and header", "names of headers"],
+)
+def test_what_a_compressed_message_can_grow_to_still_fits_the_topic(record: Message) -> None:
+    letter = dead_letter(PARTITION, record, Invalid("not_json", "why"))
+    assert len(letter.model_dump_json().encode()) < DEAD_LETTERS.max_message_bytes - 1_000
+    assert "kept are the first" in letter.detail
+
+
+def test_an_action_becomes_a_row_column_by_column() -> None:
+    letter = dead_letter(PARTITION, Message(), Invalid("x", "y")).dead_letter_id
+    at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+    action = dead_letter_action(letter, "replayed", at, UUID(ID))
+    record = Message(value=action.model_dump_json().encode())
+    made = action_rows(Source(TopicPartition("dead-letter-actions", 0), 7), [record])
+    assert made.ids == [action.action_id.bytes]
+    assert dict(zip(ACTION_COLUMNS, made.rows[0], strict=True)) == {
+        "action_id": str(action.action_id),
+        "dead_letter_id": str(letter),
+        "action": "replayed",
+        "event_id": ID,
+        "acted_at": "2026-11-24T09:30:00.000Z",
+        "received_at": 1_795_000_000.123,
+        "action_topic": "dead-letter-actions",
+        "action_partition": 0,
+        "action_incarnation": 7,
+        "action_offset": 42,
+    }
+
+
+def test_the_same_action_has_the_same_id_and_another_has_not() -> None:
+    letter, other = UUID(int=1), UUID(int=2)
+    at, later = datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC)
+    first = dead_letter_action(letter, "replayed", at).action_id
+    assert dead_letter_action(letter, "replayed", later).action_id == first
+    assert dead_letter_action(letter, "discarded", at).action_id != first
+    assert dead_letter_action(other, "replayed", at).action_id != first
+
+
+def test_garbage_among_actions_is_a_dead_letter() -> None:
+    made = action_rows(Source(LETTERS, 7), [Message(value=b"{}"), Message(value=None)])
+    assert made.rows == []
+    assert len(made.invalid) == 2
+
+
 def test_a_dead_letters_id_names_the_message_and_no_other() -> None:
     def letter(**changes: int) -> UUID:
         record = replace(Message(), **changes)  # type: ignore[arg-type] # fields by name
@@ -182,9 +266,7 @@ def test_rows_are_encoded_as_clickhouse_reads_them() -> None:
 
 
 def test_every_topic_that_the_sink_reads_has_a_destination() -> None:
-    assert set(DESTINATIONS) == {
-        topic.name for topic in (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS)
-    }
+    assert set(DESTINATIONS) == {topic.name for topic in TOPICS if "sink" in topic.read_by}
 
 
 def test_a_note_names_the_batch_that_is_in_doubt() -> None:
