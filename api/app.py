@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from api import health, published_schemas
 from api.analytics import breakdown, events, export, ingest, summary, timeseries, totals
 from api.clickhouse import ClickHouseReader
+from api.dead_letters import actions, listing, single
 from api.documentation import serve_documentation
 from api.head import HeadAsGet
 from api.problems import ProblemDocument, install_problems
@@ -78,6 +79,9 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         timeseries.router,
         totals.router,
         published_schemas.router,
+        listing.router,
+        single.router,
+        actions.router,
         health.router,
     ):
         app.include_router(router)
@@ -90,7 +94,11 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
 def _document_models(app: FastAPI) -> None:
     """Adds to the OpenAPI document the models that routes read by themselves."""
     generate = app.openapi
-    models: tuple[type[BaseModel], ...] = (*ingest.DOCUMENTED_MODELS, ProblemDocument)
+    models: tuple[type[BaseModel], ...] = (
+        *ingest.DOCUMENTED_MODELS,
+        *actions.DOCUMENTED_MODELS,
+        ProblemDocument,
+    )
 
     def openapi() -> dict[str, object]:
         document = generate()

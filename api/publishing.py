@@ -15,7 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.partitioning import partition_for, partitions_for
 from schemas.servers import KafkaSettings
-from schemas.topics import EVENT_TOPICS
+from schemas.topics import TOPICS
 
 log = structlog.get_logger()
 
@@ -265,7 +265,7 @@ class KafkaPublisher:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await producer.start()
                 lanes = {}
-                for topic in EVENT_TOPICS:
+                for topic in (each for each in TOPICS if "api" in each.written_by):
                     partitions = await _partitions(producer, self._settings.topic(topic.name))
                     lanes[topic.name] = tuple(
                         _Lane(topic.name, number) for number in range(partitions)

@@ -73,6 +73,12 @@ async def test_every_operation_documents_its_problems(edge: Weir) -> None:
         ("get", "/analytics/summary"): {"200", "422", "503"},
         ("get", "/schemas/"): {"200"},
         ("get", "/schemas/{name}.json"): {"200", "304", "404", "422"},
+        ("get", "/dead-letters"): {"200", "422", "503"},
+        ("get", "/dead-letters/{dead_letter_id}"): {"200", "404", "422", "503"},
+        ("post", "/dead-letters/{dead_letter_id}/replay"): {"202", "404", "409", "422", "503"},
+        ("post", "/dead-letters/{dead_letter_id}/discard"): {"202", "404", "409", "422", "503"},
+        ("post", "/dead-letters/replay"): {"202", "400", "413", "415", "422", "503"},
+        ("post", "/dead-letters/discard"): {"202", "400", "413", "415", "422", "503"},
         ("get", "/healthz"): {"200"},
         ("get", "/readyz"): {"200", "503"},
     }

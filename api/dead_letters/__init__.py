@@ -1,0 +1,1 @@
+"""Dead letters: messages that could not be used, listed, shown, replayed and discarded."""

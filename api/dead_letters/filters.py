@@ -1,0 +1,125 @@
+"""Which dead letters: the filters that a list and a bulk action share, and their SQL."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from api.analytics.events import Cursor
+from api.analytics.ranges import LATEST, Moment, epoch_ms
+from schemas.limits import EARLIEST_OCCURRED_AT
+
+State = Literal["open", "replayed", "discarded"]
+StateFilter = Literal["open", "replayed", "discarded", "all"]
+
+Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+Reason = Annotated[str, Field(min_length=1, max_length=100)]
+
+_BY_STATE: Final = {
+    "all": "",
+    "open": "AND dead_letter_id NOT IN (SELECT dead_letter_id FROM dead_letter_actions)",
+    # Of two actions at the same moment the replay is what has an effect.
+    "replayed": """AND dead_letter_id IN (
+    SELECT dead_letter_id FROM dead_letter_actions WHERE action = 'replayed'
+  )""",
+    "discarded": """AND dead_letter_id IN (
+    SELECT dead_letter_id FROM dead_letter_actions
+    GROUP BY dead_letter_id HAVING countIf(action = 'replayed') = 0
+  )""",
+}
+
+# The table's key (received_at, letter_topic, …) read backwards, as for events. A letter comes
+# after the message that it is about: with an hour for brokers whose clocks differ, `from` cuts
+# the range of the index.
+_MATCHING: Final = """
+WHERE received_at <= fromUnixTimestamp64Milli({cursor_ms:Int64})
+  AND (received_at, letter_topic, letter_partition, letter_incarnation, letter_offset) < (
+    fromUnixTimestamp64Milli({cursor_ms:Int64}),
+    {cursor_topic:String}, {cursor_partition:UInt16},
+    {cursor_incarnation:UInt32}, {cursor_offset:UInt64}
+  )
+  AND received_at >= fromUnixTimestamp64Milli({letters_from:Int64})
+  AND arrived_at >= fromUnixTimestamp64Milli({start:Int64})
+  AND arrived_at < fromUnixTimestamp64Milli({end:Int64})
+  AND ({topic:String} = '' OR topic = {topic:String})
+  AND ({reason:String} = '' OR reason = {reason:String})
+  """
+NEWEST_FIRST: Final = """
+ORDER BY received_at DESC, letter_topic DESC, letter_partition DESC, letter_incarnation DESC,
+    letter_offset DESC
+LIMIT {limit:UInt32}
+"""
+_SKEW: Final = timedelta(hours=1)
+
+FIRST_PAGE: Final = Cursor(epoch_ms(LATEST, LATEST), "~", 0, 0, 0)
+"""Behind every letter; "~" sorts after every topic's name."""
+
+
+class Filters(BaseModel):
+    """Only dead letters of this topic, with this reason, that arrived in this range."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: Annotated[
+        Topic | None,
+        Field(
+            description="Only messages of this topic, by its name on the cluster.",
+            examples=["page-views"],
+        ),
+    ] = None
+    reason: Annotated[
+        Reason | None,
+        Field(description="Only those with this reason.", examples=["invalid_field"]),
+    ] = None
+    start: Annotated[
+        Moment | None,
+        Field(
+            alias="from",
+            description="Only messages that arrived then or later: RFC 3339 with a zone "
+            "(in a URL write + as %2B).",
+            examples=["2026-11-01T00:00:00Z"],
+        ),
+    ] = None
+    end: Annotated[
+        Moment | None,
+        Field(alias="to", description="As `from`, exclusive.", examples=["2026-12-01T00:00:00Z"]),
+    ] = None
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """In JSON a number would be read as seconds since 1970."""
+        if value is not None and not isinstance(value, str | datetime):
+            raise ValueError("must be a string, such as 2026-11-24T09:30:00Z (RFC 3339)")
+        return value
+
+    @field_validator("end")
+    @classmethod
+    def _in_order(cls, end: datetime | None, so_far: ValidationInfo) -> datetime | None:
+        start = so_far.data.get("start")
+        if start and end and start > end:
+            raise ValueError("is before `from`; swap the two")
+        return end
+
+
+def matching(state: StateFilter) -> str:
+    """The SQL condition of filters, behind a cursor, for letters in a state."""
+    return _MATCHING + _BY_STATE[state]
+
+
+def parameters(filters: Filters, cursor: Cursor) -> dict[str, object]:
+    """What `matching` binds."""
+    start = filters.start or EARLIEST_OCCURRED_AT
+    letters_from = max(start - _SKEW, EARLIEST_OCCURRED_AT)
+    return {
+        "start": epoch_ms(start, start),
+        "letters_from": epoch_ms(letters_from, letters_from),
+        "end": epoch_ms(filters.end, LATEST),
+        "topic": filters.topic or "",
+        "reason": filters.reason or "",
+        "cursor_ms": cursor.occurred_ms,
+        "cursor_topic": cursor.topic,
+        "cursor_partition": cursor.partition,
+        "cursor_incarnation": cursor.incarnation,
+        "cursor_offset": cursor.offset,
+    }

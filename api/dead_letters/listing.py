@@ -1,0 +1,117 @@
+"""`GET /dead-letters`: what could not be used, newest first, page by page."""
+
+from http import HTTPStatus
+from typing import Annotated, Final
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, Field
+
+from api.analytics.events import Cursor, parse_cursor
+from api.analytics.ranges import refuse_repeated
+from api.clickhouse import Row
+from api.dead_letters.filters import (
+    FIRST_PAGE,
+    NEWEST_FIRST,
+    Filters,
+    StateFilter,
+    matching,
+    parameters,
+)
+from api.dead_letters.letters import Acted, DeadLetterSummary, acted_on, moment_text, state_of
+from api.problems import documented
+from api.state import FromClickHouse
+
+router = APIRouter(tags=["dead letters"])
+
+SHOWN_CHARACTERS: Final = 2_000
+"""Of key and payload in a list; a multiple of four, so that cut base64 is base64."""
+
+_LIST: Final = """
+SELECT
+    toString(dead_letter_id), topic, partition, offset, toUnixTimestamp64Milli(arrived_at),
+    reason, detail,
+    substringUTF8(key, 1, {shown:UInt32}), substringUTF8(payload, 1, {shown:UInt32}), encoding,
+    lengthUTF8(payload) > {shown:UInt32},
+    toUnixTimestamp64Milli(received_at),
+    letter_topic, letter_partition, letter_incarnation, letter_offset
+FROM dead_letters
+"""
+
+
+class DeadLettersQuestion(Filters):
+    """Which dead letters, and which page of them."""
+
+    state: Annotated[
+        StateFilter,
+        Field(description="Only those about which this was done; `open`: nothing yet."),
+    ] = "open"
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=1000, description="How many a page holds.")] = 50
+
+
+class DeadLettersPage(BaseModel):
+    """A page of dead letters; `next_cursor` is null on the last."""
+
+    items: list[DeadLetterSummary]
+    next_cursor: str | None
+
+
+@router.get(
+    "/dead-letters",
+    summary="List dead letters, newest first",
+    dependencies=[Depends(refuse_repeated)],
+    response_model=DeadLettersPage,
+    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+async def list_dead_letters(
+    question: Annotated[DeadLettersQuestion, Query()], clickhouse: FromClickHouse
+) -> Response:
+    """Messages that could not be used; of long keys and payloads the first 2,000 characters.
+
+    What was done about a letter shows some hundred milliseconds after it was.
+    """
+    cursor = FIRST_PAGE if question.cursor is None else parse_cursor(question.cursor)
+    rows = await clickhouse.ask(
+        _LIST + matching(question.state) + NEWEST_FIRST,
+        {
+            **parameters(question, cursor),
+            "shown": SHOWN_CHARACTERS,
+            "limit": question.limit + 1,
+        },
+    )
+    page = rows[: question.limit]
+    acted = await acted_on(clickhouse, [UUID(str(row[0])) for row in page])
+    document = {
+        "items": [_item(row, acted.get(UUID(str(row[0])))) for row in page],
+        "next_cursor": _cursor_of(page[-1]).text() if len(rows) > len(page) else None,
+    }
+    return Response(orjson.dumps(document), media_type="application/json")
+
+
+def _cursor_of(row: Row) -> Cursor:
+    ms, topic, partition, incarnation, offset = row[11:]
+    return Cursor(
+        int(str(ms)), str(topic), int(str(partition)), int(str(incarnation)), int(str(offset))
+    )
+
+
+def _item(row: Row, acted: Acted | None) -> dict[str, object]:
+    identity, topic, partition, offset, arrived, reason, detail, key, payload, encoding, cut = row[
+        :11
+    ]
+    return {
+        "dead_letter_id": identity,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "arrived_at": moment_text(int(str(arrived))),
+        "reason": reason,
+        "detail": detail,
+        "key": key or None,
+        "payload": payload or None,
+        "encoding": encoding,
+        "payload_truncated": bool(cut),
+        **state_of(acted),
+    }
