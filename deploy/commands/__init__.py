@@ -17,7 +17,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Runs the command line; a file `.env` in the current directory adds to the environment."""
-    from deploy.commands import api, check, migrate, replay, sink, topics, up
+    from deploy.commands import api, check, dead_letters, migrate, replay, sink, topics, up
 
     load_dotenv(Path(".env"))
     # What their clients log, commands say in a sentence of their own.
@@ -33,4 +33,5 @@ def main() -> None:
         check.check,
     ):
         app.command()(command)
+    app.add_typer(dead_letters.dead_letters, name="dead-letters")
     app()

@@ -101,10 +101,11 @@ def replay(
     from deploy.access_log.settings import ReplaySettings
     from deploy.access_log.source import open_log
     from deploy.access_log.summary import summary
+    from deploy.edge_client import checked_url
     from schemas.settings import read_settings_or_exit
 
     settings = read_settings_or_exit(ReplaySettings)
-    address = _checked(url) if url else settings.url
+    address = checked_url(url) if url else settings.url
     visitors = _visitor_ids(visitor_key_file or settings.visitor_key_file)
     try:
         log = open_log(file)
@@ -206,22 +207,6 @@ def _judged(
     if confirmed.rejected.count or reading.unacceptable.count:
         return EXIT_REJECTED, ""
     return 0, ""
-
-
-def _checked(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
-        raise typer.BadParameter(
-            "must look like http://127.0.0.1:8000 (no user, no query).",
-            param_hint="--url, WEIR_URL",
-        )
-    return url
 
 
 def _visitor_ids(file: Path) -> "VisitorIds":

@@ -1,0 +1,104 @@
+"""Asks a running Weir's API for commands: where it is, and its answers or why there are none."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import typer
+from pydantic import Field
+
+from schemas.settings import Settings
+
+# Answers are JSON of any shape; commands know the shape of theirs.
+Json = Any
+
+SECONDS: Final = 30.0
+
+
+class EdgeSettings(Settings):
+    """Where the Weir of this machine is."""
+
+    api_port: int = Field(8000, alias="WEIR_API_PORT", ge=1, le=65535)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+
+class NoAnswer(Exception):
+    """What answers there is not Weir, or nothing does; the message says what to do."""
+
+
+class Refused(Exception):
+    """The API's own problem document: its status and its sentence."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def checked_url(url: str) -> str:
+    """The address, as it was given. Raises typer.BadParameter for what is none."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
+        raise typer.BadParameter(
+            "must look like http://127.0.0.1:8000 (no user, no query).",
+            param_hint="--url, WEIR_URL",
+        )
+    return url.rstrip("/")
+
+
+class EdgeClient:
+    """One session with the API. Every request raises NoAnswer or Refused."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Json:
+        """The document at a path."""
+        return await self._ask("GET", path, parameters, None)
+
+    async def post(self, path: str, document: Json) -> Json:
+        """The answer to a document."""
+        return await self._ask("POST", path, None, document)
+
+    async def _ask(
+        self, method: str, path: str, parameters: Mapping[str, str] | None, document: Json
+    ) -> Json:
+        try:
+            async with self._session.request(
+                method, self._url + path, params=parameters, json=document, allow_redirects=False
+            ) as answer:
+                status, body = answer.status, await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NoAnswer(
+                f"nothing answers at {self._url} ({type(error).__name__}). "
+                "Is Weir running? Set --url or WEIR_URL."
+            ) from None
+        except ValueError:
+            raise NoAnswer(
+                f"what answers at {self._url} is not Weir. Set --url or WEIR_URL."
+            ) from None
+        if not isinstance(body, dict):
+            raise NoAnswer(f"what answers at {self._url} is not Weir. Set --url or WEIR_URL.")
+        if status >= 300:
+            raise Refused(status, str(body.get("detail", f"status {status}")))
+        return body
