@@ -17,7 +17,7 @@ def check() -> None:
     \b
     Ends with
       0    all is well
-      1    a server cannot be reached, or lacks topics or tables
+      1    a server cannot be reached, lacks topics or tables, or a running sink is not ready
       78   settings cannot be used
     """
     from api.settings import ApiSettings
@@ -31,7 +31,11 @@ def check() -> None:
     except InvalidSettings as error:
         typer.echo(f"These settings cannot be used:\n{error}", err=True)
         raise typer.Exit(EX_CONFIG) from None
-    problems = [asyncio.run(_kafka_problem(settings)), _clickhouse_problem(settings)]
+    problems = [
+        asyncio.run(_kafka_problem(settings)),
+        _clickhouse_problem(settings),
+        asyncio.run(_sink_problem(settings.health_host, settings.health_port)),
+    ]
     for problem in filter(None, problems):
         typer.echo(problem, err=True)
     if any(problems):
@@ -52,6 +56,28 @@ async def _kafka_problem(settings: "KafkaSettings") -> str | None:
             "check KAFKA_BOOTSTRAP_SERVERS or WEIR_KAFKA_PORT"
         )
     return "\n".join(problems) or None
+
+
+async def _sink_problem(host: str, port: int) -> str | None:
+    """What a running sink says keeps it from its work; None when none runs that can be asked."""
+    import aiohttp
+
+    from deploy.local.settings import LocalSettings
+
+    # Of `weir up` the sink has a port also where none is set.
+    port = port or int(LocalSettings.model_fields["sink_port"].default)
+    timeout = aiohttp.ClientTimeout(total=5)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"http://{host}:{port}/readyz") as answer,
+        ):
+            document = await answer.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None
+    if isinstance(document, dict) and isinstance(document.get("not_ready"), dict):
+        return "\n".join(f"sink: {problem}" for problem in document["not_ready"].values())
+    return None
 
 
 def _clickhouse_problem(settings: "ClickHouseSettings") -> str | None:

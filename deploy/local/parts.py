@@ -48,6 +48,7 @@ def weir_parts(settings: LocalSettings) -> list[Part]:
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "CLICKHOUSE_URL": settings.clickhouse_url,
         "WEIR_API_PORT": str(settings.api_port),
+        "WEIR_SINK_PORT": str(settings.sink_port),
         "WEIR_KAFKA_PORT": str(settings.kafka_port),
         "WEIR_CLICKHOUSE_PORT": str(settings.clickhouse_port),
         "WEIR_DATA_DIR": str(settings.folder),

@@ -18,6 +18,7 @@ class LocalSettings(Settings):
     api_port: Annotated[Port, Field(alias="WEIR_API_PORT")] = 8000
     kafka_port: Annotated[Port, Field(alias="WEIR_KAFKA_PORT")] = 9092
     clickhouse_port: Annotated[Port, Field(alias="WEIR_CLICKHOUSE_PORT")] = 8123
+    sink_port: Annotated[Port, Field(alias="WEIR_SINK_PORT")] = 8001
     data_dir: Annotated[Path, Field(alias="WEIR_DATA_DIR")] = Path(".weir")
     kafka_elsewhere: Annotated[str, Field(alias="KAFKA_BOOTSTRAP_SERVERS")] = ""
     clickhouse_elsewhere: Annotated[SecretStr, Field(alias="CLICKHOUSE_URL")] = SecretStr("")
@@ -35,7 +36,10 @@ class LocalSettings(Settings):
 
     def ports(self) -> dict[str, tuple[str, int]]:
         """The ports that are listened on here: setting to title and port."""
-        ports = {"WEIR_API_PORT": ("the API", self.api_port)}
+        ports = {
+            "WEIR_API_PORT": ("the API", self.api_port),
+            "WEIR_SINK_PORT": ("the sink's health", self.sink_port),
+        }
         if not self.kafka_elsewhere:
             ports["WEIR_KAFKA_PORT"] = ("Kafka", self.kafka_port)
         if not self.clickhouse_elsewhere.get_secret_value():

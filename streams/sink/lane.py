@@ -13,6 +13,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.failures import Invalid, Overloaded, Retryable
 from streams.sink.batches import Batch, Position, Span, reached
+from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.ownership import LogWentBack, NotOwner
 from streams.sink.records import Made, Record, Row
@@ -74,6 +75,7 @@ class LaneParts:
     known_ids: KnownIds
     store: Store
     dead_letters: DeadLetters
+    rate: DeadLetterRate
     settings: SinkSettings
 
 
@@ -86,6 +88,7 @@ class Lane:
         self._name = position.source.partition
         self._parts = parts
         self._stopping = False
+        self._ended = asyncio.Event()
         self._storing = asyncio.Lock()
         self._noted_at = 0.0
         self._stored_to: int | None = None
@@ -122,6 +125,11 @@ class Lane:
                 continue
             if await self._store(batch):
                 uncommitted = batch.span
+            elif self._parts.rate.stopped is not None:
+                if uncommitted is not None:
+                    await self._commit(uncommitted.done())
+                # The membership in the group goes on without fetches; nobody else takes over.
+                await self._ended.wait()
 
     async def stop(self, *, within: float) -> None:
         """Lets a batch that is being stored end, for so many seconds; then run() may be cancelled.
@@ -129,6 +137,7 @@ class Lane:
         A batch that did not end is repeated by the next owner.
         """
         self._stopping = True
+        self._ended.set()
         try:
             async with asyncio.timeout(within):
                 async with self._storing:
@@ -170,18 +179,30 @@ class Lane:
                 batch=span.token,
                 advice="keep topics longer than the sink may stand still",
             )
-        if not records or await self._store(Batch(span, records)):
+        if not records or await self._store(Batch(span, records), in_doubt=True):
             await self._commit(span.done())
 
-    async def _store(self, batch: Batch) -> bool:
-        """Whether the batch is stored; it is not even begun when the lane is to stop."""
+    async def _store(self, batch: Batch, *, in_doubt: bool = False) -> bool:
+        """Whether the batch is stored; it is not even begun when the lane is to stop.
+
+        Nor when it makes too many dead letters. That is asked before the batch is noted, and
+        what it is made of is made before: making has no effect, so a batch that is refused
+        leaves no trace, and may be gathered again with other bounds. After the note it would be
+        too late: a noted batch must be stored as it is, by whoever finds the note. So a batch
+        in doubt is not asked about, but counted: some of its letters may be written already,
+        they have the same ids, and a topic stands still behind it at the latest.
+        """
         async with self._storing:
             if self._stopping:
+                return False
+            made = self._parts.destination.make(self._source, batch.records)
+            if in_doubt:
+                self._parts.rate.count(len(made.invalid))
+            elif not self._parts.rate.admits(made.invalid):
                 return False
             # Until it is stored, nothing may be committed but its note.
             self._stored_to = None
             await self._note(batch.span)
-            made = self._parts.destination.make(self._source, batch.records)
             if made.invalid:
                 await self._patiently(lambda: self._write_dead_letters(made))
             rows = await self._patiently(lambda: self._new_rows(batch, made))

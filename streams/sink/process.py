@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from streams.failures import Overloaded, Retryable
 from streams.readiness import notify
+from streams.sink.health import NotListening, health_server
 from streams.sink.settings import SinkSettings
 from streams.sink.sink import Sink
 
@@ -54,6 +55,14 @@ class SinkFailed(Exception):
 
 
 async def _work(sink: Sink, settings: SinkSettings) -> None:
+    try:
+        async with health_server(settings.health_host, settings.health_port, sink.problems):
+            await _run(sink, settings)
+    except NotListening as error:
+        raise SinkFailed(str(error)) from None
+
+
+async def _run(sink: Sink, settings: SinkSettings) -> None:
     await _start(sink, settings)
     # What is there now stays; what comes are batches of flat rows without cycles, which a
     # collector that looks at them again and again only slows down.

@@ -54,6 +54,27 @@ class SinkSettings(KafkaSettings, ClickHouseSettings):
             description="A batch that could not be stored for so long ends the process.",
         ),
     ] = 900.0
+    dead_letters_per_minute: Annotated[
+        int,
+        Field(
+            alias="WEIR_SINK_DEAD_LETTERS_PER_MINUTE",
+            ge=0,
+            description="Of one topic in one process; above it the topic's stream stops. 0: never.",
+        ),
+    ] = 30_000
+    health_host: Annotated[
+        str,
+        Field(alias="WEIR_SINK_HOST", min_length=1, description="Where /readyz is answered."),
+    ] = "127.0.0.1"
+    health_port: Annotated[
+        int,
+        Field(
+            alias="WEIR_SINK_PORT",
+            ge=0,
+            le=65535,
+            description="Port of /healthz and /readyz; 0: they are not answered.",
+        ),
+    ] = 0
     deduplication_days: Annotated[
         int,
         Field(

@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
 from streams.sink.batches import position_from
+from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.dead_letters import DeadLetterWriter
 from streams.sink.fetching import read_slim_records
 from streams.sink.known_ids import KnownIds
@@ -33,6 +34,7 @@ END_SECONDS: Final = 3.0
 WATCH_SECONDS: Final = 1.0
 COORDINATOR_SECONDS: Final = 60.0
 HANDOVER_SECONDS: Final = 60.0
+PROBE_SECONDS: Final = 2.0
 _STAMPS: Final = "message.timestamp.type"
 
 
@@ -76,6 +78,10 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         # Filters outlive a rebalance: they hold as long as nobody else went on in between,
         # which the committed offset says.
         self._known_ids: dict[TopicPartition, tuple[int, KnownIds]] = {}
+        # Of a topic, not of a lane: what has stopped stays so when partitions come and go.
+        self._rates = {
+            name: DeadLetterRate(name, settings.dead_letters_per_minute) for name in DESTINATIONS
+        }
         self._failure: asyncio.Future[None] | None = None
         self.assigned = asyncio.Event()
 
@@ -121,6 +127,33 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         topics = [self._settings.topic(name) for name in DESTINATIONS]
         self._consumer.subscribe(topics=topics, listener=self)
         self._watcher = asyncio.create_task(self._watch())
+
+    async def problems(self) -> dict[str, str]:
+        """What keeps the sink from its work now: the part → a sentence. Empty when nothing does."""
+        found = {}
+        if self._failure is None or not self.assigned.is_set():
+            return {"sink": f"has not joined its group {self._settings.group} yet"}
+        if self._failure.done():
+            found["sink"] = f"is ending: {self._failure.exception()}"
+        if kafka := await self._kafka_problem():
+            found["kafka"] = kafka
+        if clickhouse := await self._store.problem():
+            found["clickhouse"] = clickhouse
+        for name, rate in self._rates.items():
+            if rate.stopped is not None:
+                found[name] = str(rate.stopped)
+        return found
+
+    async def _kafka_problem(self) -> str | None:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._producer.client.fetch_all_metadata()
+        except (KafkaError, OSError):
+            return f"Kafka at {self._settings.bootstrap_servers} does not answer"
+        # aiokafka has no public word for it; -1 is no generation.
+        if self._consumer._coordinator.generation < 0:  # noqa: SLF001
+            return f"the sink is not a member of its group {self._settings.group} now"
+        return None
 
     async def wait_failed(self) -> None:
         """Waits until the sink cannot go on, and raises why."""
@@ -208,6 +241,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
                 dead_letters=DeadLetterWriter(
                     self._producer, self._settings, timeout=self._settings.insert_timeout
                 ),
+                rate=self._rates[registered],
                 settings=self._settings,
             ),
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from time import monotonic
 from typing import Final
 
 import aiohttp
@@ -14,6 +15,9 @@ from streams.failures import Overloaded, Retryable
 
 # Too many parts, memory, too many queries, timeouts: it works, but not so fast.
 _OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 252, 439})
+
+ANSWERED_SECONDS: Final = 10.0
+PROBE_SECONDS: Final = 2.0
 
 INSERT_SETTINGS: Final[dict[str, object]] = {
     # Tables that views fill remember the batch too, each in its own window.
@@ -36,6 +40,20 @@ class ClickHouseStore:
         self._timeout = insert_timeout
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
+        self._answered_at: float | None = None
+
+    async def problem(self) -> str | None:
+        """Why ClickHouse cannot be used, or None; it is asked unless it answered a moment ago."""
+        if self._answered_at is not None and monotonic() - self._answered_at < ANSWERED_SECONDS:
+            return None
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.rows("SELECT 1", {})
+        except TimeoutError:
+            return f"ClickHouse did not answer within {PROBE_SECONDS:g} s"
+        except (Retryable, Overloaded) as failure:
+            return str(failure)
+        return None
 
     async def close(self) -> None:
         if self._client is not None:
@@ -53,6 +71,7 @@ class ClickHouseStore:
                     settings=self.insert_settings(token),
                     fmt="JSONCompactEachRow",
                 )
+            self._answered_at = monotonic()
         except (ClickHouseError, aiohttp.ClientError, OSError) as error:
             raise _failure(error) from error
 
@@ -66,6 +85,7 @@ class ClickHouseStore:
             answer = await client.query(sql, parameters=dict(parameters))
         except (ClickHouseError, aiohttp.ClientError, OSError) as error:
             raise _failure(error) from error
+        self._answered_at = monotonic()
         rows: Sequence[Sequence[object]] = answer.result_rows
         return rows
 

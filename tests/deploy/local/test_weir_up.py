@@ -21,8 +21,8 @@ class Weir:
     """A `weir up` on a folder, on ports of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.ports = [free_port() for _ in range(3)]
-        names = ("WEIR_API_PORT", "WEIR_KAFKA_PORT", "WEIR_CLICKHOUSE_PORT")
+        self.ports = [free_port() for _ in range(4)]
+        names = ("WEIR_API_PORT", "WEIR_KAFKA_PORT", "WEIR_CLICKHOUSE_PORT", "WEIR_SINK_PORT")
         settings = dict(zip(names, map(str, self.ports), strict=True))
         self._output = folder / "output"
         with self._output.open("wb") as output:
@@ -79,6 +79,8 @@ def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
     parts = weir.until_ready()
     assert len(parts) == 4
     with urlopen(f"{weir.url}/readyz") as answer:  # noqa: S310, our own address
+        assert answer.status == 200
+    with urlopen(f"http://127.0.0.1:{weir.ports[3]}/readyz") as answer:
         assert answer.status == 200
     assert weir.text.count("Weir is ready at") == 1
     assert f"Weir is ready at {weir.url}\n" in weir.text

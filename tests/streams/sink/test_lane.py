@@ -12,6 +12,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from schemas.topics import PAGE_VIEWS
 from streams.failures import Invalid, Retryable
 from streams.sink.batches import Position, Span
+from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import GaveUp, Lane, LaneParts
 from streams.sink.records import Headers, Record, Source
@@ -88,7 +89,12 @@ class Effects:
 
 
 def lane(
-    effects: Effects, in_doubt: Span | None = None, *, new: bool = False, give_up_after: float = 60
+    effects: Effects,
+    in_doubt: Span | None = None,
+    *,
+    new: bool = False,
+    give_up_after: float = 60,
+    rate: DeadLetterRate | None = None,
 ) -> Lane:
     parts = LaneParts(
         partition=effects,
@@ -96,6 +102,7 @@ def lane(
         known_ids=KnownIds(SOURCE, timedelta(days=7), effects),
         store=effects,
         dead_letters=effects,
+        rate=rate or DeadLetterRate(PAGE_VIEWS.name, 0),
         settings=SinkSettings(linger=0, give_up_after=give_up_after),
     )
     return Lane(Position(SOURCE, new=new, in_doubt=in_doubt), parts)
@@ -194,3 +201,81 @@ async def test_a_lane_that_gave_up_leaves_its_batch_in_doubt() -> None:
         await asyncio.wait_for(running, 10)
     await giving_up.stop(within=1)
     assert effects.done[-1] == "commit 1 incarnation=7 batch-end=1"
+
+
+def garbage(offset: int) -> Message:
+    return Message(offset, 1_795_000_000_000, None, b"{")
+
+
+async def test_a_batch_with_too_many_dead_letters_leaves_no_trace_and_the_lane_stands_still() -> (
+    None
+):
+    rate = DeadLetterRate(PAGE_VIEWS.name, 2)
+    effects = Effects([page_view(0), garbage(1)])
+    effects.go_on.set()
+    standing = lane(effects, rate=rate)
+    running = asyncio.create_task(standing.run())
+    await until(effects, "commit 2 incarnation=7")
+    before = list(effects.done)
+    effects.records += [page_view(2), garbage(3), garbage(4)]
+    async with asyncio.timeout(5):
+        while rate.stopped is None:  # noqa: ASYNC110 # the lane is what is waited for
+            await asyncio.sleep(0)
+    effects.records.append(page_view(5))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert effects.done == before
+    await standing.stop(within=1)
+    await asyncio.wait_for(running, 5)
+    assert effects.done == [*before, "commit 2 incarnation=7"]
+
+
+async def test_the_batch_before_is_committed_when_a_lane_stops() -> None:
+    rate = DeadLetterRate(PAGE_VIEWS.name, 1)
+    effects = Effects([garbage(0)])
+    running = asyncio.create_task(lane(effects, rate=rate).run())
+    await effects.reading.wait()
+    effects.records += [garbage(1)]
+    # A fetch gives all that is there: the second batch comes when the first is stored.
+    effects.records, later = effects.records[:1], effects.records[1:]
+    effects.go_on.set()
+    await until(effects, "dead letters 1")
+    effects.records += later
+    await until(effects, "commit 1 incarnation=7")
+    running.cancel()
+    assert effects.done == [
+        "commit 0 incarnation=7 batch-end=0",
+        "dead letters 1",
+        "commit 1 incarnation=7",
+    ]
+
+
+async def test_lanes_of_a_topic_stop_together_whatever_they_hold() -> None:
+    rate = DeadLetterRate(PAGE_VIEWS.name, 1)
+    rate.admits([(garbage(0), Invalid("not_json", "no"))] * 2)
+    effects = Effects([page_view(0)])
+    effects.go_on.set()
+    running = asyncio.create_task(lane(effects, rate=rate).run())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    running.cancel()
+    assert effects.done == []
+
+
+async def test_a_batch_in_doubt_is_repeated_whatever_the_rate_and_counts_for_what_follows() -> None:
+    rate = DeadLetterRate(PAGE_VIEWS.name, 2)
+    effects = Effects([garbage(0), garbage(1), page_view(2), garbage(3)])
+    effects.go_on.set()
+    running = asyncio.create_task(lane(effects, Span(SOURCE, 0, 2), rate=rate).run())
+    await until(effects, "commit 3 incarnation=7")
+    async with asyncio.timeout(5):
+        while rate.stopped is None:  # noqa: ASYNC110 # the lane is what is waited for
+            await asyncio.sleep(0)
+    running.cancel()
+    assert effects.done == [
+        "commit 0 incarnation=7 batch-end=2",
+        "dead letters 2",
+        "insert page-views:0:7:0-2 rows 1",
+        "commit 3 incarnation=7",
+    ]
+    assert rate.stopped.letters == 3

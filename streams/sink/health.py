@@ -1,0 +1,71 @@
+"""The sink's `/healthz` and `/readyz`: whether it runs, and whether its streams do."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+Problems = Callable[[], Awaitable[dict[str, str]]]
+"""What keeps the process from its work: the part → a sentence; empty when nothing does."""
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+STOP_SECONDS: Final = 1.0
+
+
+class NotListening(Exception):
+    """The port cannot be listened on; the message says why and what to do."""
+
+
+@asynccontextmanager
+async def health_server(host: str, port: int, problems: Problems) -> AsyncIterator[None]:
+    """Answers as long as the block runs; port 0: nobody is answered. Raises NotListening."""
+    if not port:
+        yield
+        return
+    app = web.Application()
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz_of(problems))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise NotListening(
+                f"{host}:{port} cannot be listened on ({error.strerror}); "
+                "set WEIR_SINK_PORT to another port, or to 0 for none"
+            ) from None
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return _ok()
+
+
+def _readyz_of(problems: Problems) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def readyz(_: web.Request) -> web.Response:
+        not_ready = await problems()
+        if not not_ready:
+            return _ok()
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        document = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": "; ".join(f"{part}: {problem}" for part, problem in not_ready.items()),
+            "not_ready": not_ready,
+        }
+        return web.Response(
+            body=orjson.dumps(document), status=status, content_type=PROBLEM_MEDIA_TYPE
+        )
+
+    return readyz
+
+
+def _ok() -> web.Response:
+    return web.Response(body=orjson.dumps({"status": "ok"}), content_type="application/json")
