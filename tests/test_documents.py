@@ -136,7 +136,7 @@ def test_every_recipe_and_command_that_a_document_names_exists(document: Path) -
 def weir_commands() -> set[str]:
     """One module a command, named for it."""
     return {
-        file.stem
+        file.stem.replace("_", "-")
         for file in (CHECKOUT / "deploy" / "commands").glob("*.py")
         if not file.stem.startswith("_")
     }
