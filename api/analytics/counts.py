@@ -14,8 +14,10 @@ Grouping = GroupBy | Literal[""]
 _VISITOR: Final = (
     "if(visitor_id != '', sipHash64(visitor_id), if(user_id != '', sipHash64(user_id), 0))"
 )
-_SPAN: Final = 24
-"""So many units lie together in the rollup's order."""
+_SPAN_MS: Final = 24 * 1000
+"""24 units lie together in the rollup's order."""
+_FINEST: Final = Level.HOUR
+"""Of the dimensions; all events together are also kept by quarters of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def counts(filters: Filters, boundaries: Sequence[int], grouping: Grouping) -> C
     if dimension is None:
         stretches, raw = {}, [Stretch(boundaries[0], boundaries[-1])]
     else:
-        stretches = cover(boundaries)
+        stretches = cover(boundaries, finest=_FINEST if dimension else Level.QUARTER_HOUR)
         raw = stretches.pop(Level.RAW, [])
     parts = []
     if dimension is not None and stretches:
@@ -92,12 +94,18 @@ def _from_rollup(
     bucketed: bool,
 ) -> _Part:
     key = of_key(filters)
-    parameters: dict[str, object] = {**key.parameters, "dimension": dimension}
-    units = []
-    for level, each in stretches.items():
-        seconds = [Stretch(stretch.start // 1000, stretch.end // 1000) for stretch in each]
-        within = _within(_SECONDS, level, seconds, parameters)
-        units.append(f"(unit = {level.value} AND {within})")
+    parameters: dict[str, object] = {
+        **key.parameters,
+        "dimension": dimension,
+        "spans": _spans(stretches),
+        **_starts_and_ends(
+            [
+                Stretch(level * _UNIT + each.start // 1000, level * _UNIT + each.end // 1000)
+                for level in sorted(stretches)
+                for each in stretches[level]
+            ]
+        ),
+    }
     one_value = ""
     if dimension and (value := filters.by_dimension().get(dimension)) is not None:
         parameters["value"] = value
@@ -112,7 +120,8 @@ def _from_rollup(
         event_type, {bucket} AS bucket, {grouped} AS group_value, count, {visitors} AS seen
     FROM event_counts
     WHERE dimension = {{dimension:String}}{key.sql}{one_value}
-      AND ({" OR ".join(units)})""",  # noqa: S608
+      AND (unit, span) IN {{spans:Array(Tuple(UInt32, UInt32))}}
+      AND {_IN_STRETCHES.format(at=_AT)}""",  # noqa: S608
         parameters,
     )
 
@@ -126,7 +135,7 @@ def _from_events(
     bucketed: bool,
 ) -> _Part:
     parameters: dict[str, object] = {}
-    within = _within(_MILLISECONDS, Level.RAW, stretches, parameters) if stretches else "false"
+    within = _within(stretches, parameters) if stretches else "false"
     condition = of_events(filters)
     at = f"roundDown(toUnixTimestamp64Milli(occurred_at), {_BOUNDARIES})" if bucketed else "0"
     # A name of the fixed list of dimensions, never a client's text.
@@ -144,59 +153,58 @@ def _from_events(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Time:
-    """How a table's time is compared with a bound number: SQL with {} for the number."""
-
-    column: str
-    number: str
-    moment: str
-    type: str
-
-
-_SECONDS: Final = _Time("time", "toUnixTimestamp(time)", "toDateTime({}, 'UTC')", "UInt32")
-_MILLISECONDS: Final = _Time(
-    "occurred_at",
-    "toUnixTimestamp64Milli(occurred_at)",
-    "fromUnixTimestamp64Milli({}, 'UTC')",
-    "Int64",
-)
 _BOUNDARIES: Final = "{boundaries:Array(Int64)}"
+_UNIT: Final = 1 << 32
+# Unit and time as one number, so that one list has the stretches of all units.
+_AT: Final = "toInt64(unit) * 4294967296 + toUnixTimestamp(time)"
+# In a stretch is what begins later than the last end before it.
+_IN_STRETCHES: Final = (
+    "roundDown({at}, {{starts:Array(Int64)}}) > roundDown({at}, {{ends:Array(Int64)}})"
+)
 
 
-def _within(
-    time: _Time, level: Level, stretches: Sequence[Stretch], parameters: dict[str, object]
-) -> str:
-    """The condition that a row lies in one of the stretches; their numbers become parameters."""
-    name = f"{level.name.lower()}"
+def _starts_and_ends(stretches: Sequence[Stretch]) -> dict[str, object]:
+    return {
+        "starts": [0, *(each.start for each in stretches)],
+        "ends": [0, *(each.end for each in stretches)],
+    }
 
-    def between(which: str, stretch: Stretch) -> str:
-        parameters[f"{name}_{which}_start"] = stretch.start
-        parameters[f"{name}_{which}_end"] = stretch.end
-        start = time.moment.format(f"{{{name}_{which}_start:{time.type}}}")
-        end = time.moment.format(f"{{{name}_{which}_end:{time.type}}}")
-        bounds = f"{time.column} >= {start} AND {time.column} < {end}"
-        if level is Level.RAW:
-            return bounds
-        # The rollup's order has the span before the time.
-        parameters[f"{name}_{which}_first"] = stretch.start // (level * _SPAN)
-        parameters[f"{name}_{which}_last"] = (stretch.end - 1) // (level * _SPAN)
-        return (
-            f"span >= {{{name}_{which}_first:UInt32}} AND span <= {{{name}_{which}_last:UInt32}}"
-            f" AND {bounds}"
-        )
 
+def _spans(stretches: Mapping[Level, Sequence[Stretch]]) -> list[tuple[int, int]]:
+    """Unit and span of all rows in the stretches, which the rollup's order has before the time."""
+    return sorted(
+        {
+            (level.value, span)
+            for level, several in stretches.items()
+            for each in several
+            for span in range(
+                each.start // (level * _SPAN_MS), (each.end - 1) // (level * _SPAN_MS) + 1
+            )
+        }
+    )
+
+
+def _within(stretches: Sequence[Stretch], parameters: dict[str, object]) -> str:
+    """The condition that an event lies in one of the stretches; numbers become parameters."""
     head, *others = stretches
-    if not others:
-        return f"({between('head', head)})"
-    # The two ends of a range lie far apart: said so, the key skips what is between them.
-    tail = between("tail", Stretch(others[0].start, others[-1].end))
-    if len(others) > 1:
-        parameters[f"{name}_starts"] = [each.start for each in others]
-        parameters[f"{name}_ends"] = [0, *(each.end for each in others)]
-        # In a stretch is what begins later than the last end before it.
-        tail += (
-            f" AND roundDown({time.number}, {{{name}_starts:Array({time.type})}})"
-            f" > roundDown({time.number}, {{{name}_ends:Array({time.type})}})"
-        )
-    return f"(({between('head', head)}) OR ({tail}))"
+    parameters |= {"head_start": head.start, "head_end": head.end}
+    condition = _BETWEEN.format(which="head")
+    if others:
+        # The two ends of a range lie far apart: said so, the key skips what is between them.
+        parameters |= {"tail_start": others[0].start, "tail_end": others[-1].end}
+        condition += f" OR ({_BETWEEN.format(which='tail')}"
+        if len(others) > 1:
+            bound = _starts_and_ends(others)
+            parameters |= {"raw_starts": bound["starts"], "raw_ends": bound["ends"]}
+            condition += (
+                " AND roundDown(toUnixTimestamp64Milli(occurred_at), {raw_starts:Array(Int64)})"
+                " > roundDown(toUnixTimestamp64Milli(occurred_at), {raw_ends:Array(Int64)})"
+            )
+        condition += ")"
+    return f"({condition})"
+
+
+_BETWEEN: Final = (
+    "occurred_at >= fromUnixTimestamp64Milli({{{which}_start:Int64}}, 'UTC')"
+    " AND occurred_at < fromUnixTimestamp64Milli({{{which}_end:Int64}}, 'UTC')"
+)

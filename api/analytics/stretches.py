@@ -33,14 +33,16 @@ _END: Final = 4_291_747_200_000
 """2106-01-01 in epoch ms."""
 
 
-def cover(boundaries: Sequence[int]) -> dict[Level, list[Stretch]]:
+def cover(
+    boundaries: Sequence[int], *, finest: Level = Level.QUARTER_HOUR
+) -> dict[Level, list[Stretch]]:
     """Covers a range that is cut into buckets by whole units: what to read from which rollup.
 
     `boundaries` are epoch ms, ascending: the range's start, the buckets' boundaries within it,
-    its end. Each bucket is covered by the coarsest units that fit into it whole, and by raw
-    milliseconds where none fits. The stretches of a level are ascending and disjoint, and joined
-    where they touch, also across boundaries, as no unit crosses one; a level without any is
-    absent. Together they are exactly the range; {} when it is empty.
+    its end. Each bucket is covered by the coarsest units that fit into it whole, none finer than
+    `finest`, and by raw milliseconds where none fits. The stretches of a level are ascending and
+    disjoint, and joined where they touch, also across boundaries, as no unit crosses one; a level
+    without any is absent. Together they are exactly the range; {} when it is empty.
 
     Raises ValueError for fewer than two boundaries, and for some out of order or outside 1970
     to 2106.
@@ -53,6 +55,8 @@ def cover(boundaries: Sequence[int]) -> dict[Level, list[Stretch]]:
     # What is still uncovered, as starts and ends: pairs would cost as much as all else.
     starts, ends = boundaries[:-1], boundaries[1:]
     for level in Level:
+        if Level.RAW < level < finest:
+            continue
         # A millisecond always fits.
         unit = level * 1000 or 1
         # Where no gap is as long as a unit, as at most levels of most series, none fits.

@@ -17,9 +17,10 @@ DROP TABLE IF EXISTS event_counts_hourly;
 DROP VIEW IF EXISTS event_counts_from_events;
 
 -- How many events and visitors by value of each dimension (the dimension '' is all of them) and
--- by units of time: 15 minutes, 1 hour, 1 day, 8 and 64 days since 1970, in seconds. Each unit is
--- a whole number of the finer one, so that any range is a handful of them, and raw events within
--- the quarters of an hour at its ends. No zone in use differs from UTC by less than a quarter.
+-- by units of time: 1 hour, 1 day, 8 and 64 days since 1970, in seconds. Each unit is a whole
+-- number of the finer one, so that any range is a handful of them, and raw events within the hours
+-- at its ends. The dimension '' has quarters of an hour too, since the days of some zones begin
+-- at one.
 CREATE TABLE IF NOT EXISTS event_counts
 (
     dimension    LowCardinality(String),
@@ -56,7 +57,7 @@ SELECT
     bot,
     intDiv(toUInt32(time), unit * 24) AS span,
     value,
-    toDateTime(intDiv(toUInt32(quarter_hour), unit) * unit, 'UTC') AS time,
+    toDateTime(intDiv(toUInt32(finest), unit) * unit, 'UTC') AS time,
     sum(counted) AS count,
     uniqMergeState(seen_overall) AS all_visitors,
     uniqCombinedMergeState(12)(seen) AS visitors
@@ -67,7 +68,7 @@ FROM
         event_type,
         bot,
         dimension_and_value.2 AS value,
-        quarter_hour,
+        if(dimension = '', toStartOfFifteenMinutes(occurred_at), toStartOfHour(occurred_at)) AS finest,
         count() AS counted,
         uniqStateIf(visitor, visitor != 0 AND dimension = '') AS seen_overall,
         uniqCombinedStateIf(12)(visitor, visitor != 0 AND dimension != '') AS seen
@@ -76,7 +77,7 @@ FROM
         SELECT
             event_type,
             bot,
-            toStartOfFifteenMinutes(occurred_at) AS quarter_hour,
+            occurred_at,
             if(visitor_id != '', sipHash64(visitor_id), if(user_id != '', sipHash64(user_id), 0)) AS visitor,
             arrayJoin([
                 ('', ''),
@@ -93,9 +94,9 @@ FROM
             ]) AS dimension_and_value
         FROM events
     )
-    GROUP BY dimension, event_type, bot, value, quarter_hour
+    GROUP BY dimension, event_type, bot, value, finest
 )
-ARRAY JOIN [900, 3600, 86400, 691200, 5529600]::Array(UInt32) AS unit
+ARRAY JOIN if(dimension = '', [900, 3600, 86400, 691200, 5529600], [3600, 86400, 691200, 5529600])::Array(UInt32) AS unit
 GROUP BY dimension, unit, event_type, bot, time, value
 SETTINGS insert_deduplicate = 0, max_partitions_per_insert_block = 0;
 
@@ -107,7 +108,7 @@ SELECT
     bot,
     intDiv(toUInt32(time), unit * 24) AS span,
     value,
-    toDateTime(intDiv(toUInt32(quarter_hour), unit) * unit, 'UTC') AS time,
+    toDateTime(intDiv(toUInt32(finest), unit) * unit, 'UTC') AS time,
     sum(counted) AS count,
     uniqMergeState(seen_overall) AS all_visitors,
     uniqCombinedMergeState(12)(seen) AS visitors
@@ -118,7 +119,7 @@ FROM
         event_type,
         bot,
         dimension_and_value.2 AS value,
-        quarter_hour,
+        if(dimension = '', toStartOfFifteenMinutes(occurred_at), toStartOfHour(occurred_at)) AS finest,
         count() AS counted,
         uniqStateIf(visitor, visitor != 0 AND dimension = '') AS seen_overall,
         uniqCombinedStateIf(12)(visitor, visitor != 0 AND dimension != '') AS seen
@@ -127,7 +128,7 @@ FROM
         SELECT
             event_type,
             bot,
-            toStartOfFifteenMinutes(occurred_at) AS quarter_hour,
+            occurred_at,
             if(visitor_id != '', sipHash64(visitor_id), if(user_id != '', sipHash64(user_id), 0)) AS visitor,
             arrayJoin([
                 ('', ''),
@@ -144,7 +145,7 @@ FROM
             ]) AS dimension_and_value
         FROM events
     )
-    GROUP BY dimension, event_type, bot, value, quarter_hour
+    GROUP BY dimension, event_type, bot, value, finest
 )
-ARRAY JOIN [900, 3600, 86400, 691200, 5529600]::Array(UInt32) AS unit
+ARRAY JOIN if(dimension = '', [900, 3600, 86400, 691200, 5529600], [3600, 86400, 691200, 5529600])::Array(UInt32) AS unit
 GROUP BY dimension, unit, event_type, bot, time, value;
