@@ -4,14 +4,15 @@ import asyncio
 import os
 import platform
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import edge, freshness, memory, sink
+from bench import edge, freshness, memory, middleware, questions, sink
 from tests.services import local_services
-from tests.weir import throwaway_weir
+from tests.weir import Weir, throwaway_weir
 
-PARTS = ("a", "b", "c", "d", "e")
+PARTS = ("a", "b", "c", "d", "e", "f", "g")
 
 
 def say(line: str) -> None:
@@ -42,6 +43,16 @@ async def measure(folder: Path, parts: set[str]) -> None:
         if "e" in parts:
             async with throwaway_weir(services, folder) as weir:
                 await memory.of_each_process(services, weir, folder, say)
+        if "f" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await middleware.against_none(weir, folder, say)
+        if "g" in parts:
+            async with AsyncExitStack() as stack:
+
+                async def fresh() -> Weir:
+                    return await stack.enter_async_context(throwaway_weir(services, folder))
+
+                await questions.as_tables_grow(fresh, say)
 
 
 def main() -> None:

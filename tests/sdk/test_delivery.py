@@ -1,0 +1,245 @@
+"""Every event ends in exactly one count, whatever happens to Weir and to the host."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import monotonic
+
+import pytest
+from weir_sdk import (
+    EventRejected,
+    Message,
+    Outcome,
+    Refused,
+    Rejection,
+    Unavailable,
+    WeirClient,
+    WeirUnavailable,
+)
+from weir_sdk.limits import MAX_REQUEST_BYTES
+
+from tests.sdk.hosts import Kept, quiet_client
+
+
+def ids(kept: Kept) -> list[str]:
+    return [message.event_id for batch in kept.batches for message in batch]
+
+
+def holds(client: WeirClient) -> bool:
+    counts = client.counts
+    return counts.recorded == counts.sent + counts.rejected + counts.dropped + counts.buffered
+
+
+async def test_batches_keep_to_their_bounds_and_lose_nothing() -> None:
+    kept = Kept()
+    client = quiet_client(kept, batch_size=100)
+    given = [client.enqueue("page_view", f"/{number}") for number in range(250)]
+    big = {"text": "x" * 16_000}
+    given += [client.enqueue("page_view", f"/{number}", metadata=big) for number in range(100)]
+    await client.close()
+    assert ids(kept) == given
+    assert all(len(batch) <= 100 for batch in kept.batches)
+    sizes = [sum(len(each.body) + 1 for each in batch) + 1 for batch in kept.batches]
+    assert max(sizes) <= MAX_REQUEST_BYTES
+    assert client.counts.sent == client.counts.recorded == 350
+
+
+async def test_a_full_buffer_drops_the_new_ones_and_counts_them() -> None:
+    kept = Kept()
+    client = quiet_client(kept, max_buffer=10)
+    given = [client.enqueue("page_view", "/") for _ in range(25)]
+    assert (client.counts.dropped, client.counts.buffered) == (15, 10)
+    assert holds(client)
+    await client.close()
+    assert ids(kept) == given[:10]
+    assert (client.counts.sent, client.counts.dropped, client.counts.recorded) == (10, 15, 25)
+
+
+async def test_what_failed_is_sent_again_under_the_same_ids() -> None:
+    kept = Kept(answers=[Unavailable("away"), Unavailable("slow", in_doubt=True)])
+    client = quiet_client(kept, give_up_after=30)
+    event_id = client.enqueue("page_view", "/")
+    await client.close()
+    assert ids(kept) == [event_id] * 3
+    assert (client.counts.sent, client.counts.dropped) == (1, 0)
+
+
+async def test_what_is_given_up_is_dropped_and_may_be_in_doubt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept = Kept(answers=[Unavailable("slow", in_doubt=True), *[Unavailable("away")] * 50])
+    client = quiet_client(kept, give_up_after=0.5)
+    client.enqueue("page_view", "/")
+    await client.close()
+    assert (client.counts.sent, client.counts.dropped, client.counts.in_doubt) == (0, 1, 1)
+    assert "1 dropped: away" in caplog.text
+
+
+async def test_a_refusal_is_not_tried_again() -> None:
+    kept = Kept(answers=[Refused("check the write key")])
+    client = quiet_client(kept)
+    client.enqueue("page_view", "/")
+    await client.close()
+    assert len(kept.batches) == 1
+    assert (client.counts.dropped, client.counts.in_doubt) == (1, 0)
+
+
+async def test_rejected_events_are_counted_beside_the_sent_ones() -> None:
+    kept = Kept(answers=[Outcome((Rejection(1, "path", "is too long"),))])
+    client = quiet_client(kept)
+    for _ in range(3):
+        client.enqueue("page_view", "/")
+    await client.close()
+    assert (client.counts.sent, client.counts.rejected) == (2, 1)
+    assert holds(client)
+
+
+class Stuck(Kept):
+    """Never answers."""
+
+    async def send(self, batch: Sequence[Message]) -> Outcome:
+        self.batches.append(list(batch))
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+async def test_stopping_is_bounded_and_counts_what_is_left() -> None:
+    client = quiet_client(Stuck(), shutdown_timeout=0.2, batch_size=1, give_up_after=60)
+    client.enqueue("page_view", "/")
+    client.enqueue("page_view", "/")
+    began = monotonic()
+    await client.close()
+    assert monotonic() - began < 2
+    counts = client.counts
+    assert (counts.dropped, counts.in_doubt, counts.buffered) == (2, 1, 0)
+
+
+class Broken(Kept):
+    async def send(self, batch: Sequence[Message]) -> Outcome:
+        raise ZeroDivisionError
+
+
+async def test_a_transport_that_breaks_ends_nothing() -> None:
+    client = quiet_client(Broken())
+    for _ in range(3):
+        client.enqueue("page_view", "/")
+    await client.close()
+    assert (client.counts.dropped, client.counts.in_doubt) == (3, 3)
+
+
+async def test_an_awaited_event_returns_its_id_when_it_is_confirmed() -> None:
+    kept = Kept()
+    async with quiet_client(kept) as client:
+        moment = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+        given = "01a20d57-f758-74e8-bf5e-1d2d947e0a67"
+        event_id = await client.conversion(
+            "/signup", user_id="u-42", metadata={"plan": "pro"}, occurred_at=moment, event_id=given
+        )
+        assert event_id == given
+        assert kept.events == [
+            {
+                "event_type": "conversion",
+                "path": "/signup",
+                "event_id": given,
+                "occurred_at": "2026-11-24T09:30:00.000Z",
+                "user_id": "u-42",
+                "metadata": {"plan": "pro"},
+            }
+        ]
+        await client.page_view("/")
+        await client.event("signed_up", "/")
+    assert client.counts.sent == 3
+
+
+async def test_an_awaited_event_says_why_it_was_not_taken() -> None:
+    client = quiet_client(Kept(answers=[Outcome((Rejection(0, "occurred_at", "is too late"),))]))
+    with pytest.raises(EventRejected, match="too late") as rejected:
+        await client.page_view("/")
+    assert rejected.value.field == "occurred_at"
+    client = quiet_client(Kept(answers=[Unavailable("slow", in_doubt=True)] * 50))
+    with pytest.raises(WeirUnavailable, match="slow") as unavailable:
+        await client.page_view("/", within=0.3)
+    assert unavailable.value.in_doubt
+    assert holds(client)
+    await client.close()
+
+
+async def test_an_awaited_event_is_told_when_the_client_stops() -> None:
+    stuck = Stuck()
+    client = quiet_client(stuck, shutdown_timeout=0)
+    waiting = asyncio.create_task(client.page_view("/", within=60))
+    while not stuck.batches:
+        await asyncio.sleep(0)
+    await client.close()
+    with pytest.raises(WeirUnavailable, match="stopped"):
+        await waiting
+    assert client.counts.in_doubt == 1
+
+
+async def test_events_may_come_from_many_threads() -> None:
+    kept = Kept()
+    client = WeirClient(transport=kept, flush_interval=0.01, max_buffer=500)
+
+    def work() -> None:
+        for _ in range(1000):
+            client.enqueue("page_view", "/")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    await client.close()
+    assert client.counts.recorded == 4000
+    assert client.counts.sent == len(set(ids(kept))) == len(ids(kept))
+    assert client.counts.sent + client.counts.dropped == 4000
+
+
+PROGRAM = """
+import os, sys
+from weir_sdk import Outcome, WeirClient
+
+class Prints:
+    async def start(self): pass
+    async def stop(self): pass
+    async def send(self, batch):
+        os.write(1, f"{os.getpid() == parent} {len(batch)}\\n".encode())
+        return Outcome()
+
+parent = os.getpid()
+client = WeirClient(transport=Prints(), flush_interval=3600)
+client.enqueue("page_view", "/")
+"""
+
+
+def output_of(program: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM + program],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stderr == ""
+    return sorted(done.stdout.splitlines())
+
+
+def test_what_is_left_is_delivered_at_the_interpreters_exit() -> None:
+    assert output_of("") == ["True 1"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_after_a_fork_each_process_delivers_its_own() -> None:
+    program = """
+if os.fork() == 0:
+    assert client.counts.recorded == 0
+    client.enqueue("page_view", "/")
+    client.enqueue("page_view", "/")
+    sys.exit()
+os.wait()
+"""
+    assert output_of(program) == ["False 2", "True 1"]
