@@ -41,7 +41,8 @@ async def test_each_poison_is_kept_with_its_place_and_reason_and_its_neighbours_
     await weir.eventually(partial(all_taken, weir), process=sink)
 
     [(counted,)] = weir.query(
-        "SELECT sum(count) FROM event_counts WHERE dimension = 'path' AND unit = 3600 AND value = '/good'"
+        "SELECT sum(count) FROM event_counts"
+        " WHERE dimension = 'path' AND unit = 3600 AND value = '/good'"
     )
     assert counted == 2 * len(poison)
     letters = weir.query(
