@@ -166,7 +166,8 @@ class PageViews:
         what, of_page = page.written or page.write(self._path)
         named = ""
         if user:
-            user = user[:MAX_NAME_CHARACTERS]
+            # A lone surrogate is no character of UTF-8.
+            user = user[:MAX_NAME_CHARACTERS].encode("utf-8", "replace").decode()
             named = f',"user_id":{_json(user)}'
         event = (
             f'{{"event_type":"page_view","event_id":"{event_id}",'
@@ -174,7 +175,7 @@ class PageViews:
             f'"metadata":{{{of_page},"duration_ms":{took * 1000:.3f}{of_visitor}'
             f"{self._referrer(referrer) if referrer else ''}{self._sample}}}}}"
         )
-        return Message(event_id, "page_view", user, event.encode())
+        return Message(event_id, "page_view", user or None, event.encode())
 
     def is_sampled(self, visitor: Visitor, now: float, rate: float) -> bool:
         """Whether the visitor, who has an address, is in the share `rate`; for all of a day."""

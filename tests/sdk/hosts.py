@@ -56,7 +56,7 @@ def http_scope(path: str = "/", **changes: Option) -> Scope:
         "type": "http",
         "method": "GET",
         "path": path,
-        "raw_path": path.encode("utf-8", "replace"),
+        "raw_path": b"/",
         "root_path": "",
         "query_string": b"",
         "headers": [(b"host", b"shop.example.com"), (b"user-agent", b"Firefox")],

@@ -10,13 +10,14 @@ from weir_sdk import AnalyticsMiddleware, EventRejected, Message
 from weir_sdk import limits as own
 from weir_sdk.asgi import Receive, Scope, Send
 from weir_sdk.kafka import key_of, topic_of
+from weir_sdk.page_views import PathKind
 from weir_sdk.partitioning import partitions_for
 
 from schemas import events, limits
 from schemas.decoding import decode_wire_event, explain_new_event, is_canonical, latest_occurred_at
 from schemas.partitioning import partition_for
 from schemas.topics import EVENT_TOPICS, event_key, topic_for
-from tests.sdk.hosts import Kept, ask, http_scope, quiet_client
+from tests.sdk.hosts import Kept, Option, ask, http_scope, quiet_client
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=3000) | st.sampled_from(
     ["", "*", "/" + "a" * 10_000, "/" + "\U0001f600" * 5_000, "\x00" * 5_000, "\ud800", '"\\/']
@@ -51,18 +52,18 @@ class _Route:
     route=st.none() | any_text,
     status=st.integers(0, 10**6),
     method=any_text,
-    template=st.booleans(),
+    kind=st.sampled_from(["real", "template"]),
 )
 async def test_every_request_becomes_an_event_that_weir_takes(
     path: str,
     root_path: str,
     found: list[tuple[bytes, bytes]],
-    client: Any,
-    user: Any,
+    client: Option,
+    user: str | int | None,
     route: str | None,
     status: int,
     method: str,
-    template: bool,
+    kind: PathKind,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if route is not None:
@@ -75,8 +76,8 @@ async def test_every_request_becomes_an_event_that_weir_takes(
     middleware = AnalyticsMiddleware(
         app,
         client=sender,
-        path="template" if template else "real",
-        user=lambda _: user,
+        path=kind,
+        user=lambda _: user,  # type: ignore[arg-type,return-value]
         client_address_header="x-forwarded-for",
         country_header="cf-ipcountry",
         source=path or None,
@@ -106,7 +107,7 @@ async def test_every_request_becomes_an_event_that_weir_takes(
         http_scope(headers=[("host", "text")]),
         http_scope(headers=[(1, 2, 3)]),
         http_scope(method=None),
-        http_scope(path=["a"]),
+        {**http_scope(), "path": ["a"]},
         http_scope(client=[{}]),
         {"type": "http", "path": "/"},
     ],

@@ -10,6 +10,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
@@ -200,11 +201,10 @@ async def test_a_long_body_is_one_page_view_at_its_end_before_background_tasks()
             yield str(number)
 
     async def endpoint(request: Request) -> StreamingResponse:
-        return StreamingResponse(pieces(), background=_After())
+        return StreamingResponse(pieces(), background=BackgroundTask(after))
 
-    class _After:
-        async def __call__(self) -> None:
-            counted.append(client.counts.recorded)
+    async def after() -> None:
+        counted.append(client.counts.recorded)
 
     app = Starlette(routes=[Route("/", endpoint)])
     await ask(AnalyticsMiddleware(app, client=client), http_scope())
