@@ -95,7 +95,10 @@ class ClickHouseReader:
         except DatabaseError as error:
             if (problem := _problem(error.code)) is not None:
                 raise problem from None
-            raise
+            # Never the server's own text: it quotes the question with what was bound in it.
+            raise DatabaseError(
+                f"ClickHouse answered with code {error.code}", code=error.code
+            ) from None
         except (ClickHouseError, aiohttp.ClientError, OSError):
             raise unavailable(_AWAY) from None
 
@@ -190,6 +193,8 @@ class ClickHouseReader:
                     send_receive_timeout=self._timeout,
                     connect_timeout=self._timeout,
                     autogenerate_session_id=False,
+                    # In a form: a URL could be too long for the buckets of a series.
+                    form_encode_query_params=True,
                     query_retries=0,
                 )
             return self._client
