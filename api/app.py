@@ -66,6 +66,8 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         docs_url=None,
         redoc_url=None,
     )
+    if chosen.self_analytics:
+        _record_own_requests(app, chosen)
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         Shortcut, method="POST", path="/analytics/events", handler=ingest.ingest_events
@@ -89,6 +91,24 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
     install_problems(app)
     _document_models(app)
     return app
+
+
+def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
+    """Mounts weir_sdk's middleware, behind the shortcut of ingest and straight to Kafka."""
+    from weir_sdk import AnalyticsMiddleware
+    from weir_sdk.kafka import KafkaTransport
+
+    app.add_middleware(
+        AnalyticsMiddleware,
+        transport=KafkaTransport(
+            settings.bootstrap_servers,
+            topic_prefix=settings.topic_prefix,
+            compression=settings.compression,
+        ),
+        source="weir",
+        # Each event that came in would make another one.
+        skip=("/analytics/events", "/healthz", "/readyz"),
+    )
 
 
 def _document_models(app: FastAPI) -> None:

@@ -61,3 +61,10 @@ class ApiSettings(KafkaSettings, ClickHouseSettings):
             description="Bytes waiting for Kafka's acknowledgement; beyond it new events get 503.",
         ),
     ] = 67_108_864
+    self_analytics: Annotated[
+        bool,
+        Field(
+            alias="WEIR_SELF_ANALYTICS",
+            description="Whether Weir records the requests of its own API, ingest left out.",
+        ),
+    ] = False

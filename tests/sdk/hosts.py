@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+
 from weir_sdk import AnalyticsMiddleware, Message, Outcome, WeirClient
 from weir_sdk.asgi import AsgiApplication, AsgiMessage, Receive, Scope, Send
 

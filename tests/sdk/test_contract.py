@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from weir_sdk import AnalyticsMiddleware, EventRejected, Message
-from weir_sdk import limits as own
-from weir_sdk.asgi import Receive, Scope, Send
-from weir_sdk.kafka import key_of, topic_of
-from weir_sdk.page_views import PathKind
-from weir_sdk.partitioning import partitions_for
 
 from schemas import events, limits
 from schemas.decoding import decode_wire_event, explain_new_event, is_canonical, latest_occurred_at
 from schemas.partitioning import partition_for
 from schemas.topics import EVENT_TOPICS, event_key, topic_for
 from tests.sdk.hosts import Kept, Option, ask, http_scope, quiet_client
+from weir_sdk import AnalyticsMiddleware, EventRejected, Message
+from weir_sdk import limits as own
+from weir_sdk.asgi import Receive, Scope, Send
+from weir_sdk.kafka import key_of, topic_of
+from weir_sdk.page_views import PathKind
+from weir_sdk.partitioning import partitions_for
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=3000) | st.sampled_from(
     ["", "*", "/" + "a" * 10_000, "/" + "\U0001f600" * 5_000, "\x00" * 5_000, "\ud800", '"\\/']

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from time import monotonic
 
 import pytest
+
+from tests.sdk.hosts import Kept, quiet_client
 from weir_sdk import (
     EventRejected,
     Message,
@@ -22,8 +24,6 @@ from weir_sdk import (
     WeirUnavailable,
 )
 from weir_sdk.limits import MAX_REQUEST_BYTES
-
-from tests.sdk.hosts import Kept, quiet_client
 
 
 def ids(kept: Kept) -> list[str]:

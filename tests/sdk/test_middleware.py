@@ -16,8 +16,6 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
-from weir_sdk import AnalyticsMiddleware
-from weir_sdk.asgi import AsgiMessage, Receive, Scope, Send
 
 from tests.sdk.hosts import (
     Answers,
@@ -29,6 +27,8 @@ from tests.sdk.hosts import (
     receive_nothing,
     recorded,
 )
+from weir_sdk import AnalyticsMiddleware
+from weir_sdk.asgi import AsgiMessage, Receive, Scope, Send
 
 
 async def test_a_request_is_a_page_view_with_all_that_is_known() -> None:

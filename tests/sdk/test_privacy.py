@@ -2,10 +2,10 @@
 
 import orjson
 import pytest
-from weir_sdk.asgi import Scope
-from weir_sdk.visitors import DAY_SECONDS, Visitors, client_address
 
 from tests.sdk.hosts import Option, http_scope, recorded
+from weir_sdk.asgi import Scope
+from weir_sdk.visitors import DAY_SECONDS, Visitors, client_address
 
 NOON = 1_795_521_600.0
 

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from weir_sdk import AnalyticsMiddleware, EventRejected, HttpTransport, Transport, WeirClient
-from weir_sdk.kafka import KafkaTransport
 
 from tests.sdk.hosts import ask, hello, http_scope
 from tests.weir import Json, Weir
+from weir_sdk import AnalyticsMiddleware, EventRejected, HttpTransport, Transport, WeirClient
+from weir_sdk.kafka import KafkaTransport
 
 pytestmark = pytest.mark.services
 
