@@ -18,6 +18,7 @@ from cloudevents.core.bindings import http, kafka
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import KafkaError, Message, Producer
 from weir_sdk import AnalyticsMiddleware, WeirClient
+from weir_sdk.kafka import KafkaTransport
 
 from schemas.cloud_events import BATCH_MEDIA_TYPE
 from schemas.partitioning import partition_for
@@ -235,8 +236,16 @@ async def kcat(
         assert process.returncode == 0, errors.decode()
 
 
-def sdk_client(weir: Weir) -> WeirClient:
+def over_http(weir: Weir) -> WeirClient:
     return WeirClient(weir.url, source="ways-in")
+
+
+def over_kafka(weir: Weir) -> WeirClient:
+    transport = KafkaTransport(
+        weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        topic_prefix=weir.environment["WEIR_TOPIC_PREFIX"],
+    )
+    return WeirClient(transport=transport, source="ways-in")
 
 
 async def sdk_sends(
@@ -322,8 +331,10 @@ WAYS: Final[dict[str, Sender]] = {
         partial(outgoing_cloud_event, kafka.to_structured_event),
         ("content-type=application/cloudevents+json",),
     ),
-    "sdk-client-http": partial(sdk_sends, sdk_client),
-    "sdk-middleware-http": partial(middleware_records, sdk_client),
+    "sdk-client-http": partial(sdk_sends, over_http),
+    "sdk-client-kafka": partial(sdk_sends, over_kafka),
+    "sdk-middleware-http": partial(middleware_records, over_http),
+    "sdk-middleware-kafka": partial(middleware_records, over_kafka),
 }
 AS_EVENTS: Final = [way for way in WAYS if "cloudevents" not in way and "middleware" not in way]
 AS_CLOUD_EVENTS: Final = [way for way in WAYS if "cloudevents" in way]
@@ -361,9 +372,12 @@ async def test_the_same_events_give_the_same_summary(running: Weir, way: str) ->
     assert running.query("SELECT reason, detail FROM dead_letters") == []
 
 
-@pytest.mark.parametrize("ways", [AS_EVENTS, AS_CLOUD_EVENTS], ids=["events", "cloudevents"])
-async def test_copies_meet_whichever_way_each_of_them_comes(running: Weir, ways: list[str]) -> None:
-    name = f"all-{len(ways)}"
+@pytest.mark.parametrize(
+    ("name", "ways"), [("as-events", AS_EVENTS), ("as-cloudevents", AS_CLOUD_EVENTS)]
+)
+async def test_copies_meet_whichever_way_each_of_them_comes(
+    running: Weir, name: str, ways: list[str]
+) -> None:
     assert len(ways) > 6
     for way in ways:
         await WAYS[way](running, events_of(name))
