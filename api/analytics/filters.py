@@ -21,7 +21,8 @@ Dimension = Literal[
     "route",
     "source",
 ]
-GroupBy = Dimension | Literal["event_type"]
+# One literal: of a union, what is wrong would be said once for each part.
+GroupBy = Literal[Dimension, "event_type"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = (
     "path",
     "referrer",
