@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Annotated, Final
 
 import msgspec
@@ -40,6 +41,10 @@ _EVENT_TYPE: Final = re.compile(EVENT_TYPE_PATTERN)
 # So many characters are within the bound in bytes, whatever they are.
 SURELY_SMALL_METADATA: Final = MAX_METADATA_BYTES // 4
 _OPENING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{}\]]', re.DOTALL)
+
+_STRING_OR_NUMBER: Final = re.compile(
+    rb'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?', re.DOTALL
+)
 
 
 class WireEvent(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -193,12 +198,17 @@ def explain_new_event(data: bytes, *, received_at: datetime) -> WireEvent:
 
 
 def _explained(data: bytes, model: type[Event | NewEvent], received_at: datetime) -> WireEvent:
+    readable = data
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise InvalidEvent("not_json", "", f"not JSON in UTF-8: {error}") from None
+        readable = _with_bounded_numbers(data)
+        try:
+            orjson.loads(readable)
+        except orjson.JSONDecodeError:
+            raise InvalidEvent("not_json", "", f"not JSON in UTF-8: {error}") from None
     try:
-        event = model.model_validate_json(data)
+        event = model.model_validate_json(readable)
     except ValidationError as error:
         raise invalid_event(error) from None
     metadata = bytes(_decode_metadata(data).metadata).strip()
@@ -227,6 +237,20 @@ def refuse_future(field: str, occurred_at: datetime, received_at: datetime) -> N
             f"{field} lies more than {MAX_CLOCK_SKEW // timedelta(hours=1)} hours in the "
             "future; send the time when it happened, in UTC",
         )
+
+
+def _with_bounded_numbers(data: bytes) -> bytes:
+    """The JSON text with 0 for each number that no double can hold.
+
+    JSON has no bound on them, and the fast lane, which keeps `metadata` as text, does not look
+    at each: it would cost more than all of its checks. So the slow lane takes them too.
+    """
+    return _STRING_OR_NUMBER.sub(_bounded, data)
+
+
+def _bounded(match: re.Match[bytes]) -> bytes:
+    token = match.group()
+    return token if token[:1] == b'"' or isfinite(float(token)) else b"0"
 
 
 def invalid_event(

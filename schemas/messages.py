@@ -9,6 +9,7 @@ import orjson
 from schemas.cloud_events import MEDIA_TYPE, CloudEvent, from_binary, from_structured
 from schemas.decoding import InvalidEvent, WireEvent, explain_event, explain_new_event
 from schemas.explanations import shown
+from schemas.limits import MAX_METADATA_DEPTH
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -25,6 +26,20 @@ def read_message(
 
     `nameless`: an event may lack its `event_id`, for who gives it one.
     """
+    try:
+        return _read(headers, value, received_at, nameless=nameless)
+    except RecursionError:
+        # Of the readers of JSON some have a bound of their own, others the interpreter's.
+        raise InvalidEvent(
+            "invalid_field",
+            "metadata",
+            f"it is nested far deeper than the {MAX_METADATA_DEPTH} levels that metadata may have",
+        ) from None
+
+
+def _read(
+    headers: Headers, value: bytes | None, received_at: datetime, *, nameless: bool
+) -> WireEvent | CloudEvent:
     if headers and announce_cloud_event(headers):
         return _announced(headers, value, received_at)
     if value is None:

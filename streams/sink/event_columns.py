@@ -40,7 +40,8 @@ def rows_of_usual_events(
     """
     try:
         events = [decode_wire_event(record.value or b"") for record in records]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # msgspec raises the last for what is nested a thousand deep.
         return None
     event_ids = [event.event_id or "" for event in events]
     times = [event.occurred_at or "" for event in events]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import orjson
+import pytest
 from aiokafka.structs import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,3 +126,45 @@ def test_two_texts_that_only_together_look_like_uuids_are_refused() -> None:
     assert uuids([first[:-1], "f" + second]) is None
     assert uuids([first, second.upper()]) is None
     assert uuids(["0192d2ab-0000-7000-8000-00000000 0ff", second]) is None
+
+
+def page_view(metadata: bytes) -> Message:
+    key = "0192d2ab-0000-7000-8000-0000000000ff"
+    value = (
+        b'{"event_id":"%b","event_type":"page_view","path":"/",'
+        b'"occurred_at":"2026-11-01T00:00:00.500Z","metadata":%b}' % (key.encode(), metadata)
+    )
+    return Message(1, ARRIVED, key.encode(), value)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1E+999", "9" * 400, "1" + "0" * 5_000, "1e-999"])
+def test_numbers_beyond_a_double_are_kept_whatever_the_neighbours_are(number: str) -> None:
+    metadata = f'{{"a":{number},"b":"1e999"}}'
+    source = Source(TopicPartition("t", 0), 7)
+    alone = event_rows(PAGE_VIEWS, source, [page_view(metadata.encode())])
+    assert alone.invalid == []
+    assert metadata in alone.rows[0]
+    beside = event_rows(PAGE_VIEWS, source, [page_view(metadata.encode()), page_view(b"[]")])
+    assert beside.rows == alone.rows
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "01", "1e", "1e999x", "-", "+1e999"])
+def test_what_is_no_number_is_still_no_json(number: str) -> None:
+    made = event_rows(
+        PAGE_VIEWS, Source(TopicPartition("t", 0), 7), [page_view(b'{"a":%b}' % number.encode())]
+    )
+    assert [failure.reason for _, failure in made.invalid] == ["not_json"]
+
+
+@pytest.mark.parametrize("levels", [17, 200, 254, 900, 990, 1_000, 1_024, 1_100, 100_000])
+@pytest.mark.parametrize(
+    "form", [b'{"a":%b,"event_type":"page_view"}', b'{"specversion":"1.0","data":%b}', b"%b"]
+)
+def test_no_depth_is_too_much_for_the_sink(levels: int, form: bytes) -> None:
+    deep = b'{"a":' * levels + b"1" + b"}" * levels
+    source = Source(TopicPartition("t", 0), 7)
+    key = b"0192d2ab-0000-7000-8000-0000000000ff"
+    message = Message(1, ARRIVED, key, form % deep)
+    made = event_rows(PAGE_VIEWS, source, [message, page_view(deep), page_view(b"{}")])
+    assert len(made.rows) == 1
+    assert {failure.reason for _, failure in made.invalid} <= {"not_json", "invalid_field"}
