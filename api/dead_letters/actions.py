@@ -13,6 +13,7 @@ from api.clickhouse import ClickHouseReader
 from api.dead_letters.filters import FIRST_PAGE, NEWEST_FIRST, Filters, matching, parameters
 from api.dead_letters.letters import PLACES, Place, place_of, places
 from api.dead_letters.outcomes import Desk, Outcome, outcome_of
+from api.dead_letters.paths import DISCARD_SEVERAL, ONE, REPLAY_SEVERAL
 from api.dead_letters.selection import REQUEST_BODY, Selection, read_selection
 from api.problems import Problem, documented
 from api.state import FromClickHouse, ToKafka, clock
@@ -52,7 +53,7 @@ class Outcomes(BaseModel):
 
 
 @router.post(
-    "/dead-letters/replay",
+    REPLAY_SEVERAL,
     status_code=HTTPStatus.ACCEPTED,
     summary="Replay up to 1,000 dead letters",
     response_model=Outcomes,
@@ -68,7 +69,7 @@ async def replay_several(
 
 
 @router.post(
-    "/dead-letters/discard",
+    DISCARD_SEVERAL,
     status_code=HTTPStatus.ACCEPTED,
     summary="Discard up to 1,000 dead letters",
     response_model=Outcomes,
@@ -84,7 +85,7 @@ async def discard_several(
 
 
 @router.post(
-    "/dead-letters/{dead_letter_id}/replay",
+    f"{ONE}/replay",
     status_code=HTTPStatus.ACCEPTED,
     summary="Replay one dead letter",
     response_model=Outcome,
@@ -104,7 +105,7 @@ async def replay_one(
 
 
 @router.post(
-    "/dead-letters/{dead_letter_id}/discard",
+    f"{ONE}/discard",
     status_code=HTTPStatus.ACCEPTED,
     summary="Discard one dead letter",
     response_model=Outcome,

@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Response
 
 from api.dead_letters.letters import DeadLetterDocument, acted_on, document, letters, places
+from api.dead_letters.paths import ONE
 from api.problems import Problem, documented
 from api.state import FromClickHouse
 
@@ -14,7 +15,7 @@ router = APIRouter(tags=["dead letters"])
 
 
 @router.get(
-    "/dead-letters/{dead_letter_id}",
+    ONE,
     summary="Show one dead letter, whole",
     response_model=DeadLetterDocument,
     responses=documented(

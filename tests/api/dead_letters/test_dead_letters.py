@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 
+from schemas.cloud_events import cloud_event_id
 from schemas.dead_letters import dead_letter_action
 from schemas.decoding import canonical_time
 from tests.api.log_of_topics import LogOfTopics
@@ -197,6 +199,45 @@ async def test_topic_and_key_are_mended(edge: Weir, topics: LogOfTopics) -> None
     assert orjson.loads(record.value) | {"occurred_at": None} == conversion | {"occurred_at": None}
 
 
+async def test_a_cloud_event_is_replayed_as_the_one_that_it_is(
+    edge: Weir, topics: LogOfTopics
+) -> None:
+    path = f"/cloud/{uuid4()}"
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"order 1"),
+        ("ce_source", path.encode()),
+        ("ce_type", b"conversion"),
+        ("ce_subject", path.encode()),
+        ("content-type", b"application/json"),
+    ]
+    producer = AIOKafkaProducer(bootstrap_servers=edge.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    await producer.start()
+    try:
+        # The CloudEvent's key would be its id.
+        await producer.send_and_wait(
+            edge.topic("conversions"), key=b"any", value=b'{"metadata":{"a":1}}', headers=headers
+        )
+    finally:
+        await producer.stop()
+    letters: list[Json] = []
+
+    async def there() -> bool:
+        letters[:] = await listed(edge, topic=edge.topic("conversions"), reason="wrong_key")
+        return bool(letters)
+
+    await edge.eventually(there)
+    target = f"{LETTERS}/{letters[0]['dead_letter_id']}"
+    shown = (await get(edge, target)).json
+    assert shown["headers"] == [[name, value.decode()] for name, value in headers]
+    before = await topics.ends()
+    answer = await ask(edge, "POST", f"{target}/replay")
+    assert answer.json["event_id"] == str(cloud_event_id(path, "order 1"))
+    [(topic, record)] = await topics.since(before)
+    assert (topic, record.key) == ("conversions", b"order 1")
+    await edge.eventually(partial(counted, edge, path, 1))
+
+
 async def test_what_still_cannot_be_used_gets_todays_reason_and_nothing_is_done(
     edge: Weir, topics: LogOfTopics
 ) -> None:
@@ -228,6 +269,13 @@ async def test_unknown_letters_and_what_is_no_id(edge: Weir, action: str) -> Non
     (await post(edge, f"/no-uuid/{action}")).problem(422, "dead_letter_id")
     (await get(edge, f"{LETTERS}/{UNKNOWN}")).problem(404)
     (await get(edge, f"{LETTERS}/no-uuid")).problem(422, "dead_letter_id")
+
+
+@pytest.mark.parametrize("action", ["replay", "discard"])
+async def test_paths_of_actions_are_no_letters(edge: Weir, action: str) -> None:
+    answer = await ask(edge, "GET", f"{LETTERS}/{action}")
+    answer.problem(405)
+    assert answer.headers["Allow"] == "POST"
 
 
 async def test_several_are_replayed_each_by_itself(edge: Weir) -> None:
