@@ -30,7 +30,7 @@ def table_response(
     is for its reader to import as text.
     """
     vary = {"Vary": "Accept", **(headers or {})}
-    if not _csv_preferred(request.headers.get("accept", "")):
+    if not _csv_preferred(",".join(request.headers.getlist("accept"))):
         return Response(orjson.dumps(document), media_type=_JSON, headers=vary)
     text = io.StringIO()
     writer = csv.writer(text)

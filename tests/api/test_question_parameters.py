@@ -7,6 +7,7 @@ from itertools import product
 from urllib.parse import quote
 
 import pytest
+from multidict import CIMultiDict
 
 from api.analytics.filters import DIMENSIONS
 from api.analytics.timeseries import DEFAULT_RANGE, TimeseriesQuestion
@@ -260,6 +261,12 @@ async def test_csv_is_for_those_who_rather_have_it(
     assert answer.headers["Vary"] == "Accept"
     assert answer.headers["Content-Type"] == form
     assert answer.body.startswith(b"{") is (form == JSON)
+
+
+async def test_accept_may_have_several_lines(edge: Weir) -> None:
+    lines = CIMultiDict([("Accept", "application/json;q=0.5"), ("Accept", "text/csv")])
+    answer = await ask(edge, "GET", f"{SUMMARY}?{A_DAY}", headers=lines)
+    assert answer.headers["Content-Type"] == CSV
 
 
 @pytest.mark.parametrize(

@@ -377,11 +377,40 @@ SUB_MILLISECOND: dict[str, Json] = {
     "groups": None,
 }
 
+LONGEST: dict[str, Json] = {
+    "from_": utc("2020-07-14T00:00:00.001"),
+    "to": utc("2026-01-03T18:14:59.999"),
+    "interval": "day",
+    "timezone": "Asia/Kathmandu",
+}
+
+
+def around(edge: int, interval: str, zone: str, length: timedelta) -> dict[str, Json]:
+    """The series across a change of a zone's clock."""
+    return {
+        "from_": EDGES[edge] - length,
+        "to": EDGES[edge] + length,
+        "interval": interval,
+        "timezone": zone,
+        "group_by": None,
+        "groups": None,
+    }
+
 
 @given(question=series(), asked=filters())
 @settings(max_examples=150, deadline=None)
 @example(SUB_MILLISECOND, {})
 @example({**SUB_MILLISECOND, "group_by": "path"}, {"bots": "include"})
+@example(around(0, "hour", "Europe/Berlin", 30 * HOUR), {})
+@example(around(1, "hour", "Europe/Berlin", 30 * HOUR), {})
+@example(around(1, "minute", "Europe/Berlin", 3 * HOUR), {"bots": "include"})
+@example(around(2, "hour", "Australia/Lord_Howe", 5 * HOUR), {})
+@example(around(3, "hour", "Australia/Lord_Howe", 5 * HOUR), {"bots": "include"})
+@example(around(2, "day", "Australia/Lord_Howe", 5 * DAY), {})
+# As many buckets as an answer has, each of which ends within an hour.
+@example({**LONGEST, "group_by": "path", "groups": 20}, {"bots": "include"})
+@example({**LONGEST, "group_by": None, "groups": None}, {"country": "DE"})
+@example({**LONGEST, "group_by": "os", "groups": 2}, {"source": "web", "status": ""})
 async def test_a_time_series(
     filled: Weir, question: dict[str, Json], asked: dict[str, str]
 ) -> None:
