@@ -1,6 +1,7 @@
 """Asks ClickHouse: bound parameters only, within a time, 503 when it is away."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -167,7 +168,7 @@ class ClickHouseReader:
             f"{'https' if server['secure'] else 'http'}://{server['host']}:{server['port']}/",
             params={
                 "database": self._settings.database,
-                "max_execution_time": f"{self._stream_timeout:.0f}",
+                "max_execution_time": str(math.ceil(self._stream_timeout)),
                 **_STREAM_SETTINGS,
                 **settings,
             },
