@@ -74,6 +74,7 @@ class Delivery:
         self.options = options
         self.tally = Tally()
         self.waiting: deque[Message | Observation] = deque()
+        self._max_buffer = options.max_buffer
         self.transport = transport
         self._worker: _Worker | None = None
         self._starting = threading.Lock()
@@ -82,7 +83,7 @@ class Delivery:
 
     def put(self, item: Message | Observation) -> None:
         """Never waits, never raises; counts as dropped what the buffer has no room for."""
-        if len(self.waiting) >= self.options.max_buffer:
+        if len(self.waiting) >= self._max_buffer:
             self.tally.overflow()
         else:
             self.waiting.append(item)
