@@ -61,7 +61,7 @@ def test_a_full_event_becomes_a_row_column_by_column() -> None:
             visitor_id="v",
             source="web",
             occurred_at="2026-11-01T00:00:00.500Z",
-            metadata={"status": 200},
+            metadata={"status": 200, "country": "de", "referrer": "https://www.example.org/a"},
         )
     )
     row = only(record)
@@ -75,7 +75,16 @@ def test_a_full_event_becomes_a_row_column_by_column() -> None:
         "source": "web",
         "occurred_at": "2026-11-01T00:00:00.500Z",
         "received_at": 1_795_000_000.123,
-        "metadata": '{"status":200}',
+        "metadata": '{"status":200,"country":"de","referrer":"https://www.example.org/a"}',
+        "bot": False,
+        "device": "",
+        "browser": "",
+        "os": "",
+        "referrer": "example.org",
+        "country": "DE",
+        "status": "200",
+        "method": "",
+        "route": "",
         "topic": "page-views",
         "partition": 3,
         "incarnation": 7,
