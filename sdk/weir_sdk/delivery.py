@@ -260,18 +260,19 @@ class _Worker:
         self._tally.report(time.monotonic(), finally_=True)
 
     async def _pump(self) -> None:
-        while True:
+        while not self._over:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._options.flush_interval)
             stopping = self._stopping.is_set()
             while self._waiting and not self._over:
                 if batch := self._take():
                     await self._deliver(batch)
             self._tally.report(time.monotonic())
-            if stopping or self._over:
+            if stopping:
                 return
-            await self._pause(self._options.flush_interval)
 
     async def _pause(self, seconds: float) -> None:
-        """Waits so long, or until the host stops."""
+        """Waits so long before another attempt; one comes at once when the host stops."""
         if self._stopping.is_set():
             await asyncio.sleep(seconds)
             return

@@ -41,7 +41,7 @@ async def test_the_example_records_its_products_and_sign_ups() -> None:
     app: FastAPI = shop.app
     kept = Kept()
     client = quiet_client(kept)
-    shop.weir = client
+    vars(shop)["weir"] = client
     for middleware in app.user_middleware:
         middleware.kwargs["client"] = client
     headers = [(b"host", b"shop.example.com"), (b"x-user", b"u-7")]
