@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import edge, freshness, memory, middleware, questions, sink
+from bench import edge, export, freshness, memory, middleware, questions, sink
 from tests.services import local_services
 from tests.weir import Weir, throwaway_weir
 
-PARTS = ("a", "b", "c", "d", "e", "f", "g")
+PARTS = ("a", "b", "c", "d", "e", "f", "g", "h")
 
 
 def say(line: str) -> None:
@@ -53,6 +53,9 @@ async def measure(folder: Path, parts: set[str]) -> None:
                     return await stack.enter_async_context(throwaway_weir(services, folder))
 
                 await questions.as_tables_grow(fresh, say)
+        if "h" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await export.of_each_format(services, weir, say)
 
 
 def main() -> None:
