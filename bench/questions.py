@@ -30,13 +30,22 @@ INSERT INTO events
     topic, partition, incarnation, offset
 )
 SELECT
-    reinterpretAsUUID(concat(reinterpretAsString(cityHash64(number)), reinterpretAsString(number))),
+    reinterpretAsUUID(
+        concat(reinterpretAsString(cityHash64(number)), reinterpretAsString(number))
+    ),
     if(cityHash64(number, 1) % 50 = 0, 'conversion', 'page_view'),
-    concat('/products/item-', toString(toUInt32(floor(exp(cityHash64(number, 2) % 1000003 / 1000003 * log({paths:UInt32} + 1)))))),
+    concat(
+        '/products/item-',
+        toString(toUInt32(floor(
+            exp(cityHash64(number, 2) % 1000003 / 1000003 * log({paths:UInt32} + 1))
+        )))
+    ),
     '',
     concat('v', toString(cityHash64(intDiv(number, 5), 3) % {visitors:UInt64})),
     'web',
-    fromUnixTimestamp64Milli({since:Int64} + toInt64(number * {step:Float64}) + toInt64(cityHash64(number, 9) % 600000)),
+    fromUnixTimestamp64Milli(
+        {since:Int64} + toInt64(number * {step:Float64}) + toInt64(cityHash64(number, 9) % 600000)
+    ),
     now64(3),
     '{{}}',
     cityHash64(intDiv(number, 5), 4) % 10 = 0,
@@ -44,7 +53,9 @@ SELECT
     ['Chrome', 'Firefox', 'Safari', 'Edge'][1 + cityHash64(intDiv(number, 5), 8) % 4],
     ['Windows', 'macOS', 'Linux', 'iOS'][1 + cityHash64(intDiv(number, 5), 10) % 4],
     concat('site', toString(cityHash64(intDiv(number, 5), 5) % 30), '.example'),
-    ['DE', 'US', 'FR', 'GB', 'IN', 'BR', 'JP', 'CN', 'IT', 'ES'][1 + cityHash64(intDiv(number, 5), 6) % 10],
+    ['DE', 'US', 'FR', 'GB', 'IN', 'BR', 'JP', 'CN', 'IT', 'ES'][
+        1 + cityHash64(intDiv(number, 5), 6) % 10
+    ],
     ['200', '200', '200', '404', '301'][1 + cityHash64(number, 11) % 5],
     'GET',
     '/products/{{id}}',

@@ -1,8 +1,5 @@
 """`GET /analytics/events`: single events, newest first, page by page."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
-from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -14,7 +11,8 @@ from pydantic import BaseModel, Field, JsonValue
 from api.analytics.filters import Bots, Filters, of_events
 from api.analytics.ranges import LATEST, epoch_ms, refuse_repeated
 from api.clickhouse import Row
-from api.problems import documented, field_problem
+from api.cursors import FIRST_PAGE, Cursor, next_page_link, parse_cursor
+from api.problems import documented
 from api.state import FromClickHouse
 from api.tables import CSV_DOCUMENTED, table_response
 from schemas.decoding import canonical_time
@@ -44,9 +42,6 @@ WHERE occurred_at >= fromUnixTimestamp64Milli({start:Int64})
 ORDER BY occurred_at DESC, topic DESC, partition DESC, incarnation DESC, offset DESC
 LIMIT {limit:UInt32}
 """
-
-
-MAX_CURSOR_CHARACTERS: Final = 512
 
 
 class EventsQuestion(Filters):
@@ -94,52 +89,6 @@ class EventsPage(BaseModel):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """The key of the last event of a page."""
-
-    occurred_ms: int
-    topic: str
-    partition: int
-    incarnation: int
-    offset: int
-
-    def text(self) -> str:
-        return urlsafe_b64encode(orjson.dumps(astuple(self))).decode().rstrip("=")
-
-
-# Behind every event: the first page starts here. "~" sorts after every topic's name.
-_FIRST_PAGE: Final = Cursor(epoch_ms(LATEST, LATEST), "~", 0, 0, 0)
-
-
-def parse_cursor(text: str) -> Cursor:
-    """The cursor of a page. Raises a 422 Problem for one that this API did not make."""
-    padded = text + "=" * (-len(text) % 4)
-    try:
-        match orjson.loads(urlsafe_b64decode(padded[:MAX_CURSOR_CHARACTERS])):
-            case [
-                int() as ms,
-                str() as topic,
-                int() as partition,
-                int() as incarnation,
-                int() as offset,
-            ] if (
-                bool not in {type(ms), type(partition), type(incarnation), type(offset)}
-                and 0 <= ms <= _FIRST_PAGE.occurred_ms
-                and 0 <= partition < 1 << 16
-                and 0 <= incarnation < 1 << 32
-                and 0 <= offset < 1 << 63
-            ):
-                return Cursor(ms, topic, partition, incarnation, offset)
-    except (orjson.JSONDecodeError, Base64Error, ValueError):
-        pass
-    raise field_problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "cursor",
-        "cursor is not one of ours; take next_cursor from the page before, or leave it out",
-    )
-
-
 @router.get(
     "/analytics/events",
     summary="List single events, newest first",
@@ -155,7 +104,7 @@ async def list_events(
 ) -> Response:
     """Events by time of occurrence, newest first. The header `Link` names the next page too."""
     # An empty cursor is refused: as the first page again it would make a client's loop endless.
-    cursor = _FIRST_PAGE if question.cursor is None else parse_cursor(question.cursor)
+    cursor = FIRST_PAGE if question.cursor is None else parse_cursor(question.cursor)
     condition = of_events(question)
     rows = await clickhouse.ask(
         EVENTS % condition.sql,
@@ -163,7 +112,7 @@ async def list_events(
             **condition.parameters,
             "start": epoch_ms(question.start, EARLIEST_OCCURRED_AT),
             "end": epoch_ms(question.end, LATEST),
-            "cursor_ms": cursor.occurred_ms,
+            "cursor_ms": cursor.ms,
             "cursor_topic": cursor.topic,
             "cursor_partition": cursor.partition,
             "cursor_incarnation": cursor.incarnation,
@@ -185,16 +134,8 @@ async def list_events(
         },
         columns,
         [tuple(item.values()) for item in items],
-        headers=_next_page(request, next_cursor),
+        headers=next_page_link(request, next_cursor),
     )
-
-
-def _next_page(request: Request, cursor: str | None) -> dict[str, str]:
-    if cursor is None:
-        return {}
-    # Without host: what a proxy in front is called is not known here.
-    url = request.url.include_query_params(cursor=cursor)
-    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 def _cursor_of(row: Row) -> Cursor:

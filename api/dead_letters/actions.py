@@ -8,9 +8,9 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from api.analytics.events import Cursor, parse_cursor
 from api.clickhouse import ClickHouseReader
-from api.dead_letters.filters import FIRST_PAGE, NEWEST_FIRST, Filters, matching, parameters
+from api.cursors import FIRST_PAGE, Cursor, parse_cursor
+from api.dead_letters.filters import NEWEST_FIRST, Filters, matching, parameters
 from api.dead_letters.letters import PLACES, Place, place_of, places
 from api.dead_letters.outcomes import Desk, Outcome, outcome_of
 from api.dead_letters.paths import DISCARD_SEVERAL, ONE, REPLAY_SEVERAL

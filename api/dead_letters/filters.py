@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from api.analytics.events import Cursor
 from api.analytics.ranges import LATEST, Moment, epoch_ms
+from api.cursors import Cursor
 from schemas.limits import EARLIEST_OCCURRED_AT
 
 State = Literal["open", "replayed", "discarded"]
@@ -50,9 +50,6 @@ ORDER BY received_at DESC, letter_topic DESC, letter_partition DESC, letter_inca
 LIMIT {limit:UInt32}
 """
 _SKEW: Final = timedelta(hours=1)
-
-FIRST_PAGE: Final = Cursor(epoch_ms(LATEST, LATEST), "~", 0, 0, 0)
-"""Behind every letter; "~" sorts after every topic's name."""
 
 
 class Filters(BaseModel):
@@ -117,7 +114,7 @@ def parameters(filters: Filters, cursor: Cursor) -> dict[str, object]:
         "end": epoch_ms(filters.end, LATEST),
         "topic": filters.topic or "",
         "reason": filters.reason or "",
-        "cursor_ms": cursor.occurred_ms,
+        "cursor_ms": cursor.ms,
         "cursor_topic": cursor.topic,
         "cursor_partition": cursor.partition,
         "cursor_incarnation": cursor.incarnation,

@@ -10,8 +10,8 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, Field
 
-from api.analytics.events import Cursor
 from api.clickhouse import ClickHouseReader, Row
+from api.cursors import Cursor
 from api.dead_letters.filters import State
 from schemas.dead_letters import Action
 from schemas.decoding import canonical_time
@@ -154,7 +154,7 @@ async def letters(clickhouse: ClickHouseReader, at: Sequence[Place]) -> list[Sto
     """The letters at these places, in any order."""
     if not at:
         return []
-    received = [_text_of(each.key.occurred_ms) for each in at]
+    received = [_text_of(each.key.ms) for each in at]
     ids = _texts([each.dead_letter_id for each in at])
     rows = await clickhouse.ask(LETTERS, {"received": received, "ids": ids})
     return [_letter(row) for row in rows]

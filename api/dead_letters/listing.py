@@ -4,15 +4,13 @@ from http import HTTPStatus
 from typing import Annotated, Final
 from uuid import UUID
 
-import orjson
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from api.analytics.events import Cursor, parse_cursor
 from api.analytics.ranges import refuse_repeated
 from api.clickhouse import Row
+from api.cursors import FIRST_PAGE, Cursor, next_page_link, parse_cursor
 from api.dead_letters.filters import (
-    FIRST_PAGE,
     NEWEST_FIRST,
     Filters,
     StateFilter,
@@ -22,6 +20,7 @@ from api.dead_letters.filters import (
 from api.dead_letters.letters import Acted, DeadLetterSummary, acted_on, moment_text, state_of
 from api.problems import documented
 from api.state import FromClickHouse
+from api.tables import CSV_DOCUMENTED, table_response
 
 router = APIRouter(tags=["dead letters"])
 
@@ -63,10 +62,13 @@ class DeadLettersPage(BaseModel):
     summary="List dead letters, newest first",
     dependencies=[Depends(refuse_repeated)],
     response_model=DeadLettersPage,
-    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses={
+        HTTPStatus.OK: CSV_DOCUMENTED,
+        **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
 )
 async def list_dead_letters(
-    question: Annotated[DeadLettersQuestion, Query()], clickhouse: FromClickHouse
+    request: Request, question: Annotated[DeadLettersQuestion, Query()], clickhouse: FromClickHouse
 ) -> Response:
     """Messages that could not be used; of long keys and payloads the first 2,000 characters.
 
@@ -83,11 +85,15 @@ async def list_dead_letters(
     )
     page = rows[: question.limit]
     acted = await acted_on(clickhouse, [UUID(str(row[0])) for row in page])
-    document = {
-        "items": [_item(row, acted.get(UUID(str(row[0])))) for row in page],
-        "next_cursor": _cursor_of(page[-1]).text() if len(rows) > len(page) else None,
-    }
-    return Response(orjson.dumps(document), media_type="application/json")
+    items = [_item(row, acted.get(UUID(str(row[0])))) for row in page]
+    next_cursor = _cursor_of(page[-1]).text() if len(rows) > len(page) else None
+    return table_response(
+        request,
+        {"items": items, "next_cursor": next_cursor},
+        tuple(DeadLetterSummary.model_fields),
+        [tuple(item.values()) for item in items],
+        headers=next_page_link(request, next_cursor),
+    )
 
 
 def _cursor_of(row: Row) -> Cursor:

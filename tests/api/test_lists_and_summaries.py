@@ -77,7 +77,8 @@ async def stored(weir: Weir, count: int) -> None:
         # A rollup has a batch some milliseconds after the raw events do.
         [(rows, rolled_up)] = await asyncio.to_thread(
             weir.query,
-            "SELECT (SELECT count() FROM events), (SELECT sum(count) FROM event_counts WHERE dimension = '' AND unit = 900)",
+            "SELECT (SELECT count() FROM events),"
+            " (SELECT sum(count) FROM event_counts WHERE dimension = '' AND unit = 900)",
         )
         return int(rows) == int(rolled_up) == count
 

@@ -17,8 +17,6 @@ from aiokafka import AIOKafkaProducer
 from cloudevents.core.bindings import http, kafka
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import KafkaError, Message, Producer
-from weir_sdk import AnalyticsMiddleware, WeirClient
-from weir_sdk.kafka import KafkaTransport
 
 from schemas.cloud_events import BATCH_MEDIA_TYPE
 from schemas.partitioning import partition_for
@@ -27,6 +25,8 @@ from tests.api.requests import EVENTS, JSON, ask
 from tests.programs import required_program
 from tests.services import Services
 from tests.weir import Json, Weir, all_taken, throwaway_weir
+from weir_sdk import AnalyticsMiddleware, WeirClient
+from weir_sdk.kafka import KafkaTransport
 
 pytestmark = pytest.mark.services
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.analytics.events import Cursor, parse_cursor
 from api.analytics.ranges import Range, epoch_ms
+from api.cursors import Cursor, parse_cursor
 from api.problems import Problem
 
 
