@@ -47,7 +47,7 @@ SELECT
         {since:Int64} + toInt64(number * {step:Float64}) + toInt64(cityHash64(number, 9) % 600000)
     ),
     now64(3),
-    '{{}}',
+    '{}',
     cityHash64(intDiv(number, 5), 4) % 10 = 0,
     ['desktop', 'mobile', 'tablet'][1 + cityHash64(intDiv(number, 5), 7) % 3],
     ['Chrome', 'Firefox', 'Safari', 'Edge'][1 + cityHash64(intDiv(number, 5), 8) % 4],
@@ -58,10 +58,10 @@ SELECT
     ],
     ['200', '200', '200', '404', '301'][1 + cityHash64(number, 11) % 5],
     'GET',
-    '/products/{{id}}',
+    '/products/{id}',
     'page-views', toUInt16(number % 4), 1, number
 FROM numbers({first:UInt64}, {count:UInt64})
-""".replace("{{", "{").replace("}}", "}")
+"""
 
 SCAN = """
 SELECT path, count() AS total, uniq(visitor_id)
