@@ -126,6 +126,7 @@ def _allowed(request: Request) -> list[str]:
 _PARAMETER_ADVICE: Final = {
     "extra_forbidden": "is not a parameter here; /docs lists those that are",
     "string_too_short": "must not be empty; leave it out instead",
+    "literal_error": "must be {expected}",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number",
     "int_from_float": "must be a whole number",

@@ -8,6 +8,8 @@ from typing import Final
 import orjson
 from fastapi import Request, Response
 
+from api.accept import preferred
+
 CSV: Final = "text/csv"
 _JSON: Final = "application/json"
 
@@ -30,7 +32,7 @@ def table_response(
     is for its reader to import as text.
     """
     vary = {"Vary": "Accept", **(headers or {})}
-    if not _csv_preferred(",".join(request.headers.getlist("accept"))):
+    if preferred(",".join(request.headers.getlist("accept")), (_JSON, CSV)) == _JSON:
         return Response(orjson.dumps(document), media_type=_JSON, headers=vary)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -41,24 +43,3 @@ def table_response(
 
 def _cell(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _csv_preferred(accept: str) -> bool:
-    """Whether CSV is asked for by name, and no less than JSON."""
-    weights = {_JSON: 0.0, CSV: 0.0}
-    for part in accept.lower().split(","):
-        name, *options = (each.strip() for each in part.split(";"))
-        if name in weights:
-            weights[name] = _weight(options)
-    return 0.0 < weights[CSV] >= weights[_JSON]
-
-
-def _weight(options: Sequence[str]) -> float:
-    for option in options:
-        name, _, value = option.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0

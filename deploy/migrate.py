@@ -1,6 +1,7 @@
 """Applies ClickHouse's migrations, in order, each once; safe to run again after a kill."""
 
 from collections.abc import Callable
+from typing import Final
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -13,6 +14,9 @@ from schemas.migrations import (
     schema_problem,
 )
 from schemas.servers import ClickHouseSettings
+
+STATEMENT_TIMEOUT: Final = 6 * 3600
+"""Seconds: a migration may fill a table from all events, 40 s for a million of them."""
 
 # One row for each applied migration; a migrator killed before its row applies the file again,
 # which is why each statement says IF NOT EXISTS. By version, since that is the only question.
@@ -42,7 +46,9 @@ def apply_migrations(settings: ClickHouseSettings, say: Callable[[str], None]) -
             parameters={"database": settings.database},
         )
     with clickhouse_connect.get_client(
-        **settings.client_arguments(), database=settings.database
+        **settings.client_arguments(),
+        database=settings.database,
+        send_receive_timeout=STATEMENT_TIMEOUT,
     ) as client:
         client.command(SCHEMA_MIGRATIONS)
         rows = client.query(APPLIED_MIGRATIONS).result_rows

@@ -15,13 +15,15 @@ ALTER TABLE events
 DROP VIEW IF EXISTS event_counts_hourly_from_events;
 DROP TABLE IF EXISTS event_counts_hourly;
 DROP VIEW IF EXISTS event_counts_from_events;
+-- Dropped, not emptied: what a killed migrator began may still be filling that table.
+DROP TABLE IF EXISTS event_counts;
 
 -- How many events and visitors by value of each dimension (the dimension '' is all of them) and
 -- by units of time: 1 hour, 1 day, 8 and 64 days since 1970, in seconds. Each unit is a whole
 -- number of the finer one, so that any range is a handful of them, and raw events within the hours
 -- at its ends. The dimension '' has quarters of an hour too, since the days of some zones begin
 -- at one.
-CREATE TABLE IF NOT EXISTS event_counts
+CREATE TABLE event_counts
 (
     dimension    LowCardinality(String),
     unit         UInt32 CODEC(ZSTD(1)),
@@ -45,8 +47,6 @@ PARTITION BY toYear(time)
 -- both, where a read takes few rows.
 ORDER BY (dimension, unit, event_type, bot, span, value, time)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
-
-TRUNCATE TABLE event_counts;
 
 -- What is there already.
 INSERT INTO event_counts

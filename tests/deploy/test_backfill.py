@@ -3,14 +3,18 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
+from threading import Thread
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.migrate import SCHEMA_MIGRATIONS, apply_migrations
 from schemas.migrations import load_migrations
@@ -209,3 +213,55 @@ async def test_a_kill_after_any_statement_leaves_what_the_next_run_completes(
             assert_rolled_up(client, rows + later)
 
     await asyncio.to_thread(check_after_kill)
+
+
+async def test_what_a_killed_migrator_began_does_not_count_besides(
+    settings: ClickHouseSettings,
+) -> None:
+    """The server goes on with an INSERT whose client is gone."""
+    count = 200_000
+    [backfill] = [
+        statement
+        for statement in load_migrations()[ROLLUPS - 1].statements
+        if statement.startswith("INSERT")
+    ]
+
+    def run_begun_backfill() -> None:
+        # Into a table that is dropped by now, it may also fail.
+        with connected(settings) as client, suppress(ClickHouseError):
+            client.command(backfill)
+
+    def check_while_it_runs() -> None:
+        with connected(settings) as client:
+            client.command(
+                "INSERT INTO events (event_type, path, occurred_at, received_at)"
+                " SELECT 'page_view', toString(rand() % 100),"
+                " toDateTime64('2025-01-01', 3, 'UTC') + rand(1) % 25920000, now()"
+                " FROM numbers({count:UInt32})",
+                parameters={"count": count},
+            )
+            killed_after(settings, STATEMENTS - 2)
+            begun = Thread(target=run_begun_backfill)
+            begun.start()
+            deadline = monotonic() + 60
+            while not running(client):
+                assert monotonic() < deadline
+            apply(settings)
+            begun.join(60)
+            counts = client.query(
+                "SELECT unit, sum(count) FROM event_counts WHERE dimension = '' GROUP BY unit"
+            ).result_rows
+            assert {row[0]: row[1] for row in counts} == dict.fromkeys(
+                [QUARTER_HOUR, *UNITS], count
+            )
+
+    await asyncio.to_thread(check_while_it_runs)
+
+
+def running(client: Client) -> bool:
+    return bool(
+        client.command(
+            "SELECT count() FROM system.processes WHERE current_database = currentDatabase()"
+            " AND query LIKE 'INSERT INTO event_counts%'"
+        )
+    )
