@@ -113,6 +113,8 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "prefer_column_name_to_alias": "1",
     # The order is that of the primary key: read as it lies, nothing is sorted.
     "optimize_read_in_order": "1",
+    # Blocks wait in ClickHouse for a slow reader: small ones take a third of the memory.
+    "max_block_size": "8192",
     "date_time_output_format": "simple",
 }
 
