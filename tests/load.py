@@ -11,7 +11,7 @@ import orjson
 from schemas.topics import CONVERSIONS, PAGE_VIEWS, Topic, event_key
 from tests.weir import Json, Weir
 
-UNITS = (900, 3_600, 86_400, 691_200, 5_529_600)
+UNITS = (900, 3_600, 14_400, 86_400, 345_600, 1_382_400, 5_529_600)
 DIMENSIONS = (
     *("path", "referrer", "country", "device", "browser"),
     *("os", "status", "method", "route", "source"),
@@ -98,7 +98,8 @@ def stored_exactly(weir: Weir, load: Load) -> list[str]:
         " FROM events"
     )
     rolled_visitors = weir.query(
-        "SELECT unit, uniqMerge(all_visitors) FROM event_counts GROUP BY unit ORDER BY unit"
+        "SELECT unit, uniqCombinedMerge(16)(all_visitors) FROM event_counts"
+        " GROUP BY unit ORDER BY unit"
     )
     [(letters, letter_ids)] = weir.query(
         "SELECT count(), uniqExact(dead_letter_id) FROM dead_letters"

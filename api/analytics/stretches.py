@@ -14,8 +14,10 @@ class Level(IntEnum):
     """
 
     SIXTY_FOUR_DAYS = 5_529_600
-    EIGHT_DAYS = 691_200
+    SIXTEEN_DAYS = 1_382_400
+    FOUR_DAYS = 345_600
     DAY = 86_400
+    FOUR_HOURS = 14_400
     HOUR = 3_600
     QUARTER_HOUR = 900
     RAW = 0

@@ -28,13 +28,16 @@ END = ms("2106-01-01")
 
 def unit(at: int, level: Level) -> tuple[int, int]:
     """The unit of a level that holds an instant."""
-    days = {Level.SIXTY_FOUR_DAYS: 64, Level.EIGHT_DAYS: 8, Level.DAY: 1}
-    if level is Level.RAW:
-        return at, at + 1
-    if level in days:
-        length = days[level] * 24 * HOUR
-    else:
-        length = HOUR if level is Level.HOUR else 15 * 60_000
+    hours = {
+        Level.SIXTY_FOUR_DAYS: 64 * 24,
+        Level.SIXTEEN_DAYS: 16 * 24,
+        Level.FOUR_DAYS: 4 * 24,
+        Level.DAY: 24,
+        Level.FOUR_HOURS: 4,
+        Level.HOUR: 1,
+        Level.QUARTER_HOUR: 0.25,
+    }
+    length = 1 if level is Level.RAW else int(hours[level] * HOUR)
     return at // length * length, (at // length + 1) * length
 
 
@@ -129,7 +132,7 @@ def test_a_range_is_cut_from_the_middle_outwards() -> None:
     boundaries = [begin - 10 * 24 * HOUR - 20 * 60_000, begin + 64 * 24 * HOUR + HOUR + 1]
     assert cover(boundaries) == {
         Level.SIXTY_FOUR_DAYS: [Stretch(begin, begin + 64 * 24 * HOUR)],
-        Level.EIGHT_DAYS: [Stretch(begin - 8 * 24 * HOUR, begin)],
+        Level.FOUR_DAYS: [Stretch(begin - 8 * 24 * HOUR, begin)],
         Level.DAY: [Stretch(begin - 10 * 24 * HOUR, begin - 8 * 24 * HOUR)],
         Level.HOUR: [Stretch(begin + 64 * 24 * HOUR, begin + 64 * 24 * HOUR + HOUR)],
         Level.QUARTER_HOUR: [Stretch(begin - 10 * 24 * HOUR - 15 * 60_000, begin - 10 * 24 * HOUR)],
@@ -141,9 +144,12 @@ def test_a_range_is_cut_from_the_middle_outwards() -> None:
 
 
 def test_no_unit_crosses_a_boundary() -> None:
-    """A day that is cut at noon is two times twelve hours, and one stretch of hours."""
-    day = [ms("2026-01-01"), ms("2026-01-01T12:00"), ms("2026-01-02")]
-    assert cover(day) == {Level.HOUR: [Stretch(day[0], day[2])]}
+    """A day that is cut at ten is ten and fourteen hours, four of them at once where they fit."""
+    day = [ms("2026-01-01"), ms("2026-01-01T10:00"), ms("2026-01-02")]
+    assert cover(day) == {
+        Level.FOUR_HOURS: [Stretch(day[0], day[0] + 8 * HOUR), Stretch(day[0] + 12 * HOUR, day[2])],
+        Level.HOUR: [Stretch(day[0] + 8 * HOUR, day[0] + 12 * HOUR)],
+    }
     assert cover([day[0], day[0] + 1, day[2]])[Level.RAW] == [Stretch(day[0], day[0] + 15 * 60_000)]
 
 

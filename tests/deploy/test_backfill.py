@@ -131,7 +131,7 @@ def assert_rolled_up(client: Client, rows: list[Row]) -> None:
     counts, visitors = counted(rows)
     result = client.query(
         "SELECT dimension, unit, event_type, bot, value, toUnixTimestamp(time), sum(count),"
-        " if(dimension = '', uniqMerge(all_visitors), uniqCombinedMerge(12)(visitors)),"
+        " if(dimension = '', uniqCombinedMerge(16)(all_visitors), uniqCombinedMerge(12)(visitors)),"
         " min(span), max(span)"
         " FROM event_counts GROUP BY dimension, unit, event_type, bot, value, time"
     ).result_rows
