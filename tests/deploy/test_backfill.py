@@ -28,7 +28,7 @@ BEFORE = 4
 ROLLUPS = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER_HOUR = 900
-UNITS = [3_600, 86_400, 8 * 86_400, 64 * 86_400]
+UNITS = [3_600, 14_400, 86_400, 4 * 86_400, 16 * 86_400, 64 * 86_400]
 DIMENSIONS = [
     *("path", "referrer", "country", "device", "browser", "os", "status", "method", "route"),
     "source",
@@ -138,7 +138,7 @@ def assert_rolled_up(client: Client, rows: list[Row]) -> None:
     assert {row[:6]: row[6] for row in result} == counts
     assert {row[:6]: row[7] for row in result} == {key: len(seen) for key, seen in visitors.items()}
     for row in result:
-        assert row[8] == row[9] == row[5] // (row[1] * 24)
+        assert row[8] == row[9] == row[5] // (row[1] * 8)
 
 
 def apply(settings: ClickHouseSettings) -> list[str]:

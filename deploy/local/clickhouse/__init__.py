@@ -17,6 +17,7 @@ environment. Where it differs from a server:
   KILL are refused with code 48, INTO OUTFILE with 358, FROM INFILE with 78. There is no Kafka
   table engine and no replication.
 - A URL may have 64 KB; longer parameters come in a form, longer statements in the body.
-- Results in formats that cannot be written block by block (JSON, Parquet, Pretty, …) are taken in
-  whole, within the memory limit; the others are streamed.
+- Results in formats that cannot be written block by block (JSON, Pretty, …) are taken in whole,
+  within the memory limit; the others are streamed. So are Parquet, Arrow, ORC and Avro where the
+  statement itself says FORMAT.
 """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from deploy.local.clickhouse.engine import Connection, Engine, Progress
 from deploy.local.clickhouse.errors import refusal
-from deploy.local.clickhouse.formats import Joiner, joiner
+from deploy.local.clickhouse.formats import PIPED, Joiner, joiner
 from deploy.local.clickhouse.requests import ExternalTable, Question
 from deploy.local.clickhouse.statements import Kind
 
@@ -62,6 +62,9 @@ class Answer:
             self._joiner = joiner(question.format, question.settings)
             if self._joiner is not None:
                 self._blocks = connection.stream(question.sql, question.format)
+            elif question.format in PIPED and (around := question.around_format()):
+                self._joiner = Joiner(None)
+                self._blocks = connection.piped(*around)
         if self._blocks is None:
             data, self.progress = connection.query(question.sql, question.format)
             if data:

@@ -29,12 +29,17 @@ def readable_file(pieces: Iterable[bytes], folder: Path) -> Iterator[str]:
             file.write(piece)
             size += len(piece)
         file.flush()
-        yield f"{_DESCRIPTORS}/{file.fileno()}"
+        yield descriptor_path(file.fileno())
     finally:
         file.close()
 
 
 _DESCRIPTORS: Final = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+
+
+def descriptor_path(descriptor: int) -> str:
+    """The path under which the engine opens a file or pipe that has no name."""
+    return f"{_DESCRIPTORS}/{descriptor}"
 
 
 def _memory_file(folder: Path) -> IO[bytes]:

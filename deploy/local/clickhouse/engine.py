@@ -6,14 +6,17 @@ each request has its own and nothing can leak from one into the next. All calls 
 the GIL: they belong in threads.
 """
 
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from deploy.local.clickhouse.data_files import readable_file
-from deploy.local.clickhouse.errors import from_engine, refusal
+from deploy.local.clickhouse.data_files import descriptor_path, readable_file
+from deploy.local.clickhouse.errors import ClickHouseError, from_engine, refusal
 
+_PIECE: Final = 256 * 1024
 _UNSUPPORTED_STREAM: Final = "Streaming query is not supported"
 
 
@@ -180,6 +183,35 @@ class Connection:
         finally:
             if not ended:
                 self._session.streaming_cancel_query(stream)
+
+    def piped(self, sql: str, format_clause: str) -> Iterator[tuple[bytes, Progress]]:
+        """Run a SELECT; its result as it is written, in pieces, none ahead of who takes them.
+
+        Closing the iterator ends it.
+        """
+        source, target = os.pipe()
+        failure: list[ClickHouseError] = []
+
+        def run() -> None:
+            into = f"INTO OUTFILE '{descriptor_path(target)}' TRUNCATE"
+            try:
+                self.query(f"{sql}\n{into}\n{format_clause}", "TabSeparated")
+            except ClickHouseError as error:
+                failure.append(error)
+            finally:
+                os.close(target)
+
+        query = threading.Thread(target=run, name="piped query", daemon=True)
+        query.start()
+        try:
+            with os.fdopen(source, "rb") as result:
+                while data := result.read(_PIECE):
+                    yield data, Progress(result_bytes=len(data))
+        finally:
+            # With nobody to read the engine's next write fails, and so does the query.
+            query.join()
+        if failure:
+            raise failure[0]
 
     def insert(self, sql: str, settings: str, source: str, pieces: Iterable[bytes]) -> Progress:
         """Insert data written in the format `source`, after the last piece has been taken.

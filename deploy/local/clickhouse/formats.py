@@ -29,6 +29,8 @@ _PLAIN: Final = frozenset(
         *("RowBinary", "Native", "MsgPack", "LineAsString"),
     )
 )
+# Written from the beginning to the end, but not by blocks that could be joined.
+PIPED: Final = frozenset(("Parquet", "ORC", "Arrow", "ArrowStream", "Avro"))
 
 
 def content_type(format_: str) -> str:

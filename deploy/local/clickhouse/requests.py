@@ -86,6 +86,14 @@ class Question:
     data: Iterable[bytes] = ()
     external: tuple[ExternalTable, ...] = field(default=())
 
+    def around_format(self) -> tuple[str, str] | None:
+        """A query's text before FORMAT and from there on, None when it names no format."""
+        start = self.statement.format_start
+        if start is None:
+            return None
+        text = self.statement.sql
+        return text[:start].decode("utf-8"), text[start:].decode("utf-8")
+
 
 def parse_target(query_string: bytes, headers: Headers, *, readonly: bool) -> Target:
     """Read URL and headers. Raises ClickHouseError for what this server does not do."""

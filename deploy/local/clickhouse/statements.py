@@ -50,7 +50,8 @@ class Statement:
     follows in the same text. `format` is the one that the statement names, None if it names none.
     `has_result`: it answers rows, be they none. `blockwise`: its result is nothing but rows, so
     that it can be written block by block. `outfile`, `infile`: it asks for a file of the server.
-    `stops_process`: it ends the process of the server.
+    `stops_process`: it ends the process of the server. `format_start`: where FORMAT stands in
+    `sql` of a query, None if nowhere.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Statement:
     settings: bytes = b""
     infile: bool = False
     stops_process: bool = False
+    format_start: int | None = None
 
 
 def parse_statement(text: bytes) -> Statement:
@@ -72,17 +74,18 @@ def parse_statement(text: bytes) -> Statement:
     if first == b"INSERT":
         return _parse_insert(text, tokens)
     format_, outfile, blockwise, stops_process = None, False, True, False
-    previous = first
+    format_start: int | None = None
+    previous, before = first, 0
     while (word := tokens.next_word()) is not None:
         if previous == b"FORMAT":
-            format_ = tokens.text.decode("ascii")
+            format_, format_start = tokens.text.decode("ascii"), before
         elif previous == b"INTO" and word == b"OUTFILE":
             outfile = True
         elif word in _NOT_BLOCKWISE:
             blockwise = False
         elif previous == b"SYSTEM" and word in _STOPPING:
             stops_process = True
-        previous = word
+        previous, before = word, tokens.start
     if tokens.only_comments:
         return Statement(Kind.OTHER, b"", None, b"")
     selects = first in _SELECTS
@@ -95,6 +98,7 @@ def parse_statement(text: bytes) -> Statement:
         has_result=selects or first in _RESULTS,
         blockwise=blockwise,
         stops_process=stops_process,
+        format_start=format_start,
     )
 
 

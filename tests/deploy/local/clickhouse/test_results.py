@@ -62,6 +62,51 @@ def test_a_result_of_500_mb_is_streamed_in_constant_memory(
     assert peak - before < 200 * 1024**2
 
 
+@pytest.mark.parametrize("fmt", ["Parquet", "ArrowStream", "ORC", "Avro"])
+def test_formats_that_cannot_be_joined_are_streamed_too(
+    clickhouse: EmbeddedClickHouse, client: Client, fmt: str
+) -> None:
+    process = psutil.Process(clickhouse.process.pid)
+    client.query("SELECT 1")
+    before = process.memory_info().rss
+    size, peak = 0, before
+    with client.raw_stream(
+        "SELECT number, randomString(100) AS s FROM numbers(4000000) SETTINGS max_threads = 1, "
+        "output_format_parquet_row_group_size = 50000, output_format_orc_row_index_stride = 10000",
+        fmt=fmt,
+    ) as stream:
+        while piece := stream.read(4 * 1024**2):
+            size += len(piece)
+            peak = max(peak, process.memory_info().rss)
+    assert size > 400_000_000
+    assert peak - before < 300 * 1024**2
+
+
+def test_an_error_in_a_piped_result_is_seen(clickhouse: EmbeddedClickHouse) -> None:
+    early = curl(clickhouse, body="SELECT throwIf(number = 9) FROM numbers(10) FORMAT Parquet")
+    assert (early.status, early.headers["x-clickhouse-exception-code"]) == (500, "395")
+    late = curl(
+        clickhouse,
+        body="SELECT randomString(100), throwIf(number = 3000000) FROM numbers(10000000) "
+        "SETTINGS max_threads = 1, output_format_parquet_row_group_size = 50000 FORMAT Parquet",
+    )
+    assert (late.status, late.exit_code) == (200, 18)
+
+
+def test_a_piped_query_ends_when_its_client_leaves(
+    clickhouse: EmbeddedClickHouse, client: Client
+) -> None:
+    sql = (
+        "SELECT randomString(100) FROM numbers(1000000007) "
+        "SETTINGS output_format_parquet_row_group_size = 50000 FORMAT Parquet"
+    )
+    connection = _send_query(clickhouse, sql)
+    assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert _running(client, "1000000007") == 1
+    connection.close()
+    assert eventually(lambda: _running(client, "1000000007") == 0)
+
+
 @pytest.mark.parametrize(
     "fmt",
     [
