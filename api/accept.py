@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+from fastapi import Request
 
-def preferred(accept: str, offered: Sequence[str]) -> str:
+
+def preferred(request: Request, offered: Sequence[str]) -> str:
     """The media type that is asked for most, by its name; the first of those offered if none is.
 
-    Wildcards name nothing: `*/*` gets the first.
+    Wildcards name nothing: `*/*` gets the first, and so do equal weights.
     """
     weights = dict.fromkeys(offered, 0.0)
+    accept = ",".join(request.headers.getlist("accept"))
     for part in accept.lower().split(","):
         name, *options = (each.strip() for each in part.split(";"))
         if name in weights:

@@ -197,6 +197,12 @@ class ClickHouseReader:
                     # In a form: a URL could be too long for the buckets of a series.
                     form_encode_query_params=True,
                     query_retries=0,
+                    settings={
+                        # What nobody waits for any more ends.
+                        "max_execution_time": math.ceil(self._timeout),
+                        "cancel_http_readonly_queries_on_client_close": 1,
+                        "readonly": 2,
+                    },
                 )
             return self._client
 

@@ -32,7 +32,7 @@ def table_response(
     is for its reader to import as text.
     """
     vary = {"Vary": "Accept", **(headers or {})}
-    if preferred(",".join(request.headers.getlist("accept")), (_JSON, CSV)) == _JSON:
+    if preferred(request, (_JSON, CSV)) == _JSON:
         return Response(orjson.dumps(document), media_type=_JSON, headers=vary)
     text = io.StringIO()
     writer = csv.writer(text)

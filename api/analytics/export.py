@@ -17,7 +17,7 @@ from api.analytics.filters import Bots, Filters, of_events
 from api.analytics.ranges import boundaries_of, refuse_repeated
 from api.clickhouse import ClickHouseReader
 from api.head import asked_by_head
-from api.problems import Problem, documented
+from api.problems import Problem, documented, unavailable
 from api.state import FromClickHouse
 
 log = structlog.get_logger()
@@ -37,6 +37,9 @@ class _Written:
     ending: bytes
     settings: Mapping[str, str]
 
+
+STILL_SECONDS: Final = 60.0
+"""So long may a reader take nothing."""
 
 _ABSENT: Final = ("user_id", "visitor_id", "source")
 _TIMES: Final = ("occurred_at", "received_at")
@@ -167,8 +170,7 @@ async def export_events(
     503 with `Retry-After` when as many exports are under way as there may be.
     """
     media_types = {each.media_type: name for name, each in _FORMATS.items()}
-    accept = request.headers.get("accept", "")
-    chosen = question.format or media_types[preferred(accept, tuple(media_types))]
+    chosen = question.format or media_types[preferred(request, tuple(media_types))]
     headers = {
         "Content-Type": _FORMATS[chosen].media_type,
         "Content-Disposition": f'attachment; filename="{_file_name(question, chosen)}"',
@@ -244,7 +246,7 @@ class Export(Response):
                     if not begun:
                         begun = True
                         await self._begin(send)
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await _passed_on(send, piece)
         except Problem as problem:
             if not begun:
                 raise
@@ -262,6 +264,15 @@ class Export(Response):
                 "headers": self.raw_headers,
             }
         )
+
+
+async def _passed_on(send: Send, piece: bytes) -> None:
+    """Hands a piece to the reader. Raises a Problem when it stands still, keeping others out."""
+    try:
+        async with asyncio.timeout(STILL_SECONDS):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TimeoutError:
+        raise unavailable(f"the reader took nothing for {STILL_SECONDS:.0f} seconds") from None
 
 
 async def _until_left(receive: Receive) -> None:

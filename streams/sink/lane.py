@@ -17,7 +17,7 @@ from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.ownership import LogWentBack, NotOwner
 from streams.sink.records import Made, Record, Row
-from streams.sink.rows import Destination, encode_rows
+from streams.sink.rows import CHUNK, Destination, encode_rows
 from streams.sink.settings import SinkSettings
 
 log = structlog.get_logger()
@@ -75,6 +75,7 @@ class LaneParts:
     known_ids: KnownIds
     store: Store
     dead_letters: DeadLetters
+    making: asyncio.Lock
     rate: DeadLetterRate
     settings: SinkSettings
 
@@ -195,7 +196,7 @@ class Lane:
         async with self._storing:
             if self._stopping:
                 return False
-            made = self._parts.destination.make(self._source, batch.records)
+            made = await self._make(batch.records)
             if in_doubt:
                 self._parts.rate.count(len(made.invalid))
             elif not self._parts.rate.admits(made.invalid):
@@ -210,6 +211,22 @@ class Lane:
                 await self._insert(batch.span, encode_rows(rows))
             self._stored_to = batch.span.last + 1
             return True
+
+    async def _make(self, records: Sequence[Record]) -> Made:
+        """What becomes of records, a chunk at a time: between two the process does all else.
+
+        Events of many user agents that were never seen cost half a millisecond each. One lane
+        makes at a time, so that heartbeats wait for one chunk, not for one of each lane.
+        """
+        made = Made([], [], [])
+        async with self._parts.making:
+            for start in range(0, len(records), CHUNK):
+                part = self._parts.destination.make(self._source, records[start : start + CHUNK])
+                made.ids.extend(part.ids)
+                made.rows.extend(part.rows)
+                made.invalid.extend(part.invalid)
+                await asyncio.sleep(0)
+        return made
 
     async def _write_dead_letters(self, made: Made) -> None:
         await self._parts.dead_letters.write(self._name, made.invalid)

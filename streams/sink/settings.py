@@ -45,7 +45,7 @@ class SinkSettings(KafkaSettings, ClickHouseSettings):
     ] = 10.0
     insert_timeout: Annotated[
         float, Field(alias="WEIR_SINK_INSERT_TIMEOUT", gt=0, le=600, description="Of one attempt.")
-    ] = 60.0
+    ] = 300.0
     give_up_after: Annotated[
         float,
         Field(

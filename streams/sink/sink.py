@@ -49,6 +49,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         read_slim_records()
         self._settings = settings
         self._store = ClickHouseStore(settings, insert_timeout=settings.insert_timeout)
+        self._making = asyncio.Lock()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap_servers,
             group_id=settings.group,
@@ -238,6 +239,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
                 destination=DESTINATIONS[registered],
                 known_ids=known_ids,
                 store=self._store,
+                making=self._making,
                 dead_letters=DeadLetterWriter(
                     self._producer, self._settings, timeout=self._settings.insert_timeout
                 ),

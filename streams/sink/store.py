@@ -28,6 +28,11 @@ INSERT_SETTINGS: Final[dict[str, object]] = {
     "max_partitions_per_insert_block": 0,
     # One batch is one block: the token stands for all of it.
     "max_insert_block_size": 1_000_000,
+    # So is what the views make of it, which may be more rows than the batch has.
+    "min_insert_block_size_rows": 1_000_000_000,
+    "min_insert_block_size_bytes": 100_000_000_000,
+    "min_insert_block_size_rows_for_materialized_views": 1_000_000_000,
+    "min_insert_block_size_bytes_for_materialized_views": 100_000_000_000,
     "input_format_parallel_parsing": 0,
 }
 

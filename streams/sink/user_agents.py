@@ -14,7 +14,7 @@ from ua_parser import Domain, Resolver
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver as RegexResolver
 
-MAX_USER_AGENT_CHARACTERS: Final = 1_000
+MAX_USER_AGENT_CHARACTERS: Final = 512
 """What lies behind is cut before anything is asked or remembered."""
 CACHED_USER_AGENTS: Final = 10_000
 

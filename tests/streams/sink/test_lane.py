@@ -16,7 +16,7 @@ from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import GaveUp, Lane, LaneParts
 from streams.sink.records import Headers, Record, Source
-from streams.sink.rows import DESTINATIONS
+from streams.sink.rows import CHUNK, DESTINATIONS
 from streams.sink.settings import SinkSettings
 
 SOURCE = Source(TopicPartition("page-views", 0), 7)
@@ -102,6 +102,7 @@ def lane(
         known_ids=KnownIds(SOURCE, timedelta(days=7), effects),
         store=effects,
         dead_letters=effects,
+        making=asyncio.Lock(),
         rate=rate or DeadLetterRate(PAGE_VIEWS.name, 0),
         settings=SinkSettings(linger=0, give_up_after=give_up_after),
     )
@@ -112,6 +113,18 @@ async def until(effects: Effects, last: str) -> None:
     async with asyncio.timeout(5):
         while last not in effects.done:  # noqa: ASYNC110 # the lane is what is waited for
             await asyncio.sleep(0)
+
+
+async def test_all_else_goes_on_while_a_large_batch_is_made() -> None:
+    effects = Effects([page_view(offset) for offset in range(5 * CHUNK)])
+    effects.go_on.set()
+    turns = 0
+    running = asyncio.create_task(lane(effects)._make(effects.records))
+    while not running.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 5
+    assert len((await running).rows) == 5 * CHUNK
 
 
 async def test_a_batch_is_noted_then_stored_then_done() -> None:
