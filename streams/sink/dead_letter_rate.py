@@ -7,9 +7,10 @@ from time import monotonic
 from typing import Final
 
 import structlog
+from aiokafka.structs import TopicPartition
 
 from streams.failures import Invalid
-from streams.sink.records import Record
+from streams.sink.records import Record, Source
 
 log = structlog.get_logger()
 
@@ -39,6 +40,10 @@ class DeadLetterRate:
 
     Once stopped it stays so until the process ends: a stream that went on by itself a minute
     later would drain a broken producer into `dead-letters` all the same, a batch a minute.
+
+    A message counts once, however often its batch is gathered again after a rebalance or
+    repeated from its note: batches of a partition come in order, so all up to the highest that
+    was counted were.
     """
 
     def __init__(self, topic: str, limit: int, *, clock: Callable[[], float] = monotonic) -> None:
@@ -48,29 +53,36 @@ class DeadLetterRate:
         self._clock = clock
         # The letters of a second each, so at most 61 of them.
         self._seconds: deque[tuple[int, int]] = deque()
+        # Of each partition the incarnation, and the highest offset that was counted.
+        self._counted: dict[TopicPartition, tuple[int, int]] = {}
         self.stopped: Stopped | None = None
 
-    def count(self, letters: int) -> None:
-        """Counts letters that are written whatever the rate is."""
-        if letters:
+    def count(self, source: Source, invalid: Sequence[tuple[Record, Invalid]]) -> None:
+        """Counts messages of a source that become dead letters whatever the rate is."""
+        if letters := len(self._new(source, invalid)):
+            self._counted[source.partition] = (source.incarnation, invalid[-1][0].offset)
             second = int(self._clock())
             if self._seconds and self._seconds[-1][0] == second:
                 letters += self._seconds.pop()[1]
             self._seconds.append((second, letters))
             self._forget()
 
-    def admits(self, invalid: Sequence[tuple[Record, Invalid]]) -> bool:
-        """Whether these may be written, which counts them; when not, the stream is stopped."""
+    def admits(self, source: Source, invalid: Sequence[tuple[Record, Invalid]]) -> bool:
+        """Whether these messages of a source, in order, may become dead letters, which counts them.
+
+        When not, the stream is stopped.
+        """
         if self.stopped is not None:
             return False
-        if not self._limit or not invalid:
+        new = self._new(source, invalid)
+        if not self._limit or not new:
             return True
         self._forget()
-        letters = sum(count for _, count in self._seconds) + len(invalid)
+        letters = sum(count for _, count in self._seconds) + len(new)
         if letters <= self._limit:
-            self.count(len(invalid))
+            self.count(source, new)
             return True
-        record, first = invalid[0]
+        record, first = new[0]
         self.stopped = Stopped(self._topic, letters, self._limit, first.reason)
         log.error(
             "a stream stands still: too many dead letters",
@@ -84,6 +96,15 @@ class DeadLetterRate:
             "WEIR_SINK_DEAD_LETTERS_PER_MINUTE, or 0, it takes what lies there already",
         )
         return False
+
+    def _new(
+        self, source: Source, invalid: Sequence[tuple[Record, Invalid]]
+    ) -> Sequence[tuple[Record, Invalid]]:
+        """Those that were not counted before."""
+        incarnation, highest = self._counted.get(source.partition, (source.incarnation, -1))
+        if incarnation != source.incarnation or not invalid or invalid[0][0].offset > highest:
+            return invalid
+        return [each for each in invalid if each[0].offset > highest]
 
     def _forget(self) -> None:
         since = self._clock() - WINDOW

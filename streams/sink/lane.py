@@ -198,8 +198,8 @@ class Lane:
                 return False
             made = await self._make(batch.records)
             if in_doubt:
-                self._parts.rate.count(len(made.invalid))
-            elif not self._parts.rate.admits(made.invalid):
+                self._parts.rate.count(self._source, made.invalid)
+            elif not self._parts.rate.admits(self._source, made.invalid):
                 return False
             # Until it is stored, nothing may be committed but its note.
             self._stored_to = None

@@ -15,6 +15,7 @@ from streams.sink.batches import Position, Span
 from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import GaveUp, Lane, LaneParts
+from streams.sink.ownership import NotOwner
 from streams.sink.records import Headers, Record, Source
 from streams.sink.rows import CHUNK, DESTINATIONS
 from streams.sink.settings import SinkSettings
@@ -265,7 +266,7 @@ async def test_the_batch_before_is_committed_when_a_lane_stops() -> None:
 
 async def test_lanes_of_a_topic_stop_together_whatever_they_hold() -> None:
     rate = DeadLetterRate(PAGE_VIEWS.name, 1)
-    rate.admits([(garbage(0), Invalid("not_json", "no"))] * 2)
+    rate.admits(SOURCE, [(garbage(offset), Invalid("not_json", "no")) for offset in range(2)])
     effects = Effects([page_view(0)])
     effects.go_on.set()
     running = asyncio.create_task(lane(effects, rate=rate).run())
@@ -292,3 +293,33 @@ async def test_a_batch_in_doubt_is_repeated_whatever_the_rate_and_counts_for_wha
         "commit 3 incarnation=7",
     ]
     assert rate.stopped.letters == 3
+
+
+class LostOnce(Effects):
+    """Its partition goes to another owner at the first note, and comes back."""
+
+    lost = False
+
+    async def commit(self, offset: OffsetAndMetadata) -> None:
+        if not self.lost:
+            self.lost = True
+            raise NotOwner("a rebalance")
+        await super().commit(offset)
+
+
+async def test_a_batch_that_was_lost_at_its_note_and_gathered_again_counts_once() -> None:
+    rate = DeadLetterRate(PAGE_VIEWS.name, 2)
+    effects = LostOnce([garbage(0), garbage(1)])
+    effects.go_on.set()
+    with pytest.raises(NotOwner):
+        await asyncio.wait_for(lane(effects, rate=rate).run(), 5)
+    effects.go_back(0)
+    running = asyncio.create_task(lane(effects, rate=rate).run())
+    await until(effects, "commit 2 incarnation=7")
+    running.cancel()
+    assert effects.done == [
+        "commit 0 incarnation=7 batch-end=1",
+        "dead letters 2",
+        "commit 2 incarnation=7",
+    ]
+    assert rate.stopped is None
