@@ -21,6 +21,7 @@ from schemas.decoding import (
     canonical_time,
     invalid_event,
     metadata_problem,
+    read_json,
     refuse_future,
 )
 from schemas.events import EventType, Metadata, Moment, Name, Path, UserId, VisitorId
@@ -188,7 +189,7 @@ def cloud_event_id(source: str, identity: str) -> UUID:
 
 def from_structured(text: bytes, *, received_at: datetime) -> CloudEvent:
     """The CloudEvent that this JSON text is. Raises InvalidEvent, which names the field."""
-    document = _parsed(text, "")
+    _, document = _read(text, "")
     if not isinstance(document, dict):
         raise InvalidEvent(
             "invalid_field",
@@ -287,9 +288,9 @@ def _content(data: bytes | None) -> tuple[CloudEventData, Raw]:
     """What the data says, and the JSON text of its metadata as it was sent."""
     if data is None:
         return CloudEventData(), EMPTY_METADATA
-    _parsed(data, "data")
+    readable, _ = _read(data, "data")
     try:
-        content = CloudEventData.model_validate_json(data)
+        content = CloudEventData.model_validate_json(readable)
     except ValidationError as error:
         raise invalid_event(error, within="data", advice=_DATA_ADVICE) from None
     metadata = bytes(_decode_data(data).metadata).strip()
@@ -329,14 +330,13 @@ def _with_extensions(metadata: Mapping[str, object], text: Raw, kept: Mapping[st
     return Raw(written)
 
 
-def _parsed(text: bytes, field: str) -> object:
+def _read(text: bytes, field: str) -> tuple[bytes, object]:
     try:
-        parsed: object = orjson.loads(text)
+        return read_json(text)
     except orjson.JSONDecodeError as error:
         raise InvalidEvent(
             "not_json", field, f"{field} is not JSON in UTF-8: {error}".lstrip()
         ) from None
-    return parsed
 
 
 def _decoded(encoded: object) -> bytes:

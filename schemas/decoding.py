@@ -198,15 +198,10 @@ def explain_new_event(data: bytes, *, received_at: datetime) -> WireEvent:
 
 
 def _explained(data: bytes, model: type[Event | NewEvent], received_at: datetime) -> WireEvent:
-    readable = data
     try:
-        orjson.loads(data)
+        readable, _ = read_json(data)
     except orjson.JSONDecodeError as error:
-        readable = _with_bounded_numbers(data)
-        try:
-            orjson.loads(readable)
-        except orjson.JSONDecodeError:
-            raise InvalidEvent("not_json", "", f"not JSON in UTF-8: {error}") from None
+        raise InvalidEvent("not_json", "", f"not JSON in UTF-8: {error}") from None
     try:
         event = model.model_validate_json(readable)
     except ValidationError as error:
@@ -239,18 +234,28 @@ def refuse_future(field: str, occurred_at: datetime, received_at: datetime) -> N
         )
 
 
-def _with_bounded_numbers(data: bytes) -> bytes:
-    """The JSON text with 0 for each number that no double can hold.
+def read_json(data: bytes) -> tuple[bytes, object]:
+    """The JSON text with 0.5 for each number that no double can hold, and its value.
 
     JSON has no bound on them, and the fast lane, which keeps `metadata` as text, does not look
-    at each: it would cost more than all of its checks. So the slow lane takes them too.
+    at each: it would cost more than all of its checks. So the slow lane takes them too; 0.5,
+    because outside of metadata it is refused wherever a whole number may stand.
+
+    Raises orjson.JSONDecodeError when it is not JSON in UTF-8.
     """
-    return _STRING_OR_NUMBER.sub(_bounded, data)
+    try:
+        return data, orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        readable = _STRING_OR_NUMBER.sub(_bounded, data)
+        try:
+            return readable, orjson.loads(readable)
+        except orjson.JSONDecodeError:
+            raise error from None
 
 
 def _bounded(match: re.Match[bytes]) -> bytes:
     token = match.group()
-    return token if token[:1] == b'"' or isfinite(float(token)) else b"0"
+    return token if token[:1] == b'"' or isfinite(float(token)) else b"0.5"
 
 
 def invalid_event(

@@ -1,5 +1,6 @@
 """A CloudEvent on Kafka becomes the row of its event, in either mode, or a reason."""
 
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -162,3 +163,50 @@ def test_a_broken_one_names_its_header(headers: Headers, value: bytes | None, de
     reason_, said = reason(PAGE_VIEWS, Message(b"A-1", value, headers))
     assert reason_ in {"not_json", "invalid_field"}
     assert detail in said
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1E+999", "9" * 400, "1" + "0" * 5_000])
+def test_a_number_beyond_doubles_is_kept_in_the_metadata_of_every_form(number: str) -> None:
+    metadata = f'{{"a":{number}}}'
+    data = f'{{"path":"/p","metadata":{metadata}}}'
+    bare = f'{{"specversion":"1.0","id":"A-1","source":"/s","type":"page_view","data":{data}}}'
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"A-1"), ("ce_source", b"/s")]
+    headers.append(("ce_type", b"page_view"))
+    plain = page_view(metadata=None)
+    messages = [
+        replace(plain, value=(plain.value or b"").replace(b"null", metadata.encode())),
+        Message(b"A-1", bare.encode()),
+        Message(b"A-1", bare.encode(), STRUCTURED),
+        Message(b"A-1", data.encode(), headers),
+        Message(
+            b"A-1",
+            orjson.dumps(
+                {
+                    "specversion": "1.0",
+                    "id": "A-1",
+                    "source": "/s",
+                    "type": "page_view",
+                    "data_base64": b64encode(data.encode()).decode(),
+                }
+            ),
+        ),
+    ]
+    for message in messages:
+        made = rows_of(PAGE_VIEWS, message)
+        assert made.invalid == []
+        [row] = made.rows
+        assert dict(zip(EVENT_COLUMNS, row, strict=True))["metadata"] == metadata
+
+
+def test_a_number_beyond_doubles_is_no_whole_number_of_an_extension() -> None:
+    for number in ("1e999", "9" * 400):
+        text = f'{{"specversion":"1.0","id":"A-1","source":"/s","type":"page_view","n":{number}}}'
+        assert reason(PAGE_VIEWS, Message(b"A-1", text.encode())) == (
+            "invalid_field",
+            "n must be a string, a boolean or a whole number of 32 bits",
+        )
+
+
+@pytest.mark.parametrize("value", [b'["specversion"]', b'"specversion"', b'{"a":"specversion"}'])
+def test_what_only_holds_the_word_is_no_cloud_event(value: bytes) -> None:
+    assert "specversion" not in reason(PAGE_VIEWS, Message(b"A-1", value))[1]
