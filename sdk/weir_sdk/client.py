@@ -6,7 +6,8 @@ from typing import Final, Self
 from uuid import UUID
 
 from weir_sdk.counts import Counts
-from weir_sdk.delivery import Delivery, DeliveryOptions
+from weir_sdk.delivery import Delivery
+from weir_sdk.delivery_options import DeliveryOptions
 from weir_sdk.http_transport import HttpTransport
 from weir_sdk.messages import Message, MessageMaker
 from weir_sdk.transport import Transport

@@ -1,6 +1,7 @@
 """Every event ends in exactly one count, whatever happens to Weir and to the host."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -185,6 +186,80 @@ async def test_an_awaited_event_is_told_when_the_client_stops() -> None:
     assert client.counts.in_doubt == 1
 
 
+class SlowToStop(Kept):
+    """Takes a while to stop, and says when it began to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping = threading.Event()
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        await asyncio.sleep(0.3)
+        await super().stop()
+
+
+async def test_what_comes_while_the_client_closes_is_delivered_all_the_same() -> None:
+    transport = SlowToStop()
+    client = quiet_client(transport)
+    await client.page_view("/before")
+    closing = asyncio.create_task(client.close())
+    assert await asyncio.to_thread(transport.stopping.wait, 10)
+    client.enqueue("page_view", "/left")
+    async with asyncio.timeout(10):
+        await client.conversion("/awaited", within=5)
+        await closing
+        await client.close()
+    assert {event["path"] for event in transport.events} == {"/before", "/left", "/awaited"}
+    assert (client.counts.sent, client.counts.buffered) == (3, 0)
+    assert holds(client)
+
+
+async def test_what_cannot_wait_for_the_end_of_closing_is_refused_in_time() -> None:
+    transport = SlowToStop()
+    client = quiet_client(transport)
+    await client.page_view("/")
+    closing = asyncio.create_task(client.close())
+    assert await asyncio.to_thread(transport.stopping.wait, 10)
+    with pytest.raises(WeirUnavailable, match="closing") as refused:
+        await client.page_view("/", within=0.05)
+    assert not refused.value.in_doubt
+    await closing
+    assert (client.counts.sent, client.counts.dropped, client.counts.buffered) == (1, 1, 0)
+
+
+async def test_closing_waits_for_awaited_events_within_its_bound() -> None:
+    stuck = Stuck()
+    client = quiet_client(stuck)
+    waiting = asyncio.create_task(client.page_view("/", within=0.5))
+    assert await asyncio.to_thread(stuck.asked.wait, 10)
+    await client.close()
+    # Its own time was over, not the client's.
+    with pytest.raises(WeirUnavailable, match="in time"):
+        await waiting
+
+
+class Clinging(Stuck):
+    """Does not let itself be cancelled."""
+
+    async def send(self, batch: Sequence[Message]) -> Outcome:
+        self.asked.set()
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+
+async def test_a_transport_that_will_not_be_cancelled_leaves_nobody_waiting() -> None:
+    clinging = Clinging()
+    client = quiet_client(clinging, shutdown_timeout=0)
+    waiting = asyncio.create_task(client.page_view("/", within=60))
+    assert await asyncio.to_thread(clinging.asked.wait, 10)
+    await client.close()
+    with pytest.raises(WeirUnavailable, match="stopped"):
+        await asyncio.wait_for(waiting, 10)
+    assert (client.counts.dropped, client.counts.in_doubt, client.counts.buffered) == (1, 1, 0)
+
+
 async def test_events_may_come_from_many_threads() -> None:
     kept = Kept()
     client = WeirClient(transport=kept, flush_interval=0.01, max_buffer=500)
@@ -216,7 +291,8 @@ class Prints:
         return Outcome()
 
 parent = os.getpid()
-client = WeirClient(transport=Prints(), flush_interval=3600)
+transport = Prints()
+client = WeirClient(transport=transport, flush_interval=3600)
 client.enqueue("page_view", "/")
 """
 
@@ -239,6 +315,20 @@ def output_of(program: str) -> dict[str, int]:
 
 def test_what_is_left_is_delivered_at_the_interpreters_exit() -> None:
     assert output_of("") == {"True": 1}
+
+
+def test_what_comes_while_the_client_closes_is_delivered_at_the_interpreters_exit() -> None:
+    program = """
+import asyncio
+
+async def stop():
+    del transport.stop
+    client.enqueue("page_view", "/while-it-stops")
+
+transport.stop = stop
+asyncio.run(client.close())
+"""
+    assert output_of(program) == {"True": 2}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
