@@ -1,5 +1,7 @@
 """The dead letter: a message that could not be used, kept with where it lay and why."""
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid5
@@ -10,7 +12,18 @@ from schemas.limits import EARLIEST_OCCURRED_AT
 
 _NAMESPACE: Final = UUID("6f1f1a55-5d1c-5b5e-9b5e-2f6c1f2d7c11")
 
+MAX_PAYLOAD: Final = 1_100_000
+"""So many bytes of a value are kept: as base64 within the 2 MiB of `dead-letters`. A compressed
+message may be larger: it still lies where the letter says, for as long as its topic keeps it."""
+
+# Letters that were written without `truncated` say it in words alone, as migration 0006 knows too.
+_SAYS_TRUNCATED: Final = re.compile(r"[(]kept are the first [0-9]+ of [0-9]+ .*[)]$", re.DOTALL)
+
 Action = Literal["replayed", "discarded"]
+
+
+def _says_truncated(letter: Mapping[str, object]) -> bool:
+    return _SAYS_TRUNCATED.search(str(letter["detail"])) is not None
 
 
 class DeadLetter(BaseModel):
@@ -39,6 +52,15 @@ class DeadLetter(BaseModel):
     encoding: Annotated[
         Literal["utf-8", "base64"],
         Field(description="How key, payload and the headers' values are written here."),
+    ]
+    truncated: Annotated[
+        bool,
+        Field(
+            default_factory=_says_truncated,
+            description="Whether only part of the key, the payload or the headers is kept, of "
+            "which `detail` says how much. Then the message cannot be judged again, or replayed. "
+            "Letters written before lack the field.",
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from api.clickhouse import ClickHouseReader, Row
 from api.cursors import Cursor
 from api.dead_letters.filters import State
-from schemas.dead_letters import Action
+from schemas.dead_letters import MAX_PAYLOAD, Action
 from schemas.decoding import canonical_time
 
 PLACES: Final = """
@@ -27,7 +27,7 @@ FROM dead_letters
 LETTERS: Final = """
 SELECT
     toString(dead_letter_id), topic, partition, offset, toUnixTimestamp64Milli(arrived_at),
-    reason, detail, key, payload, encoding, headers
+    reason, detail, key, payload, encoding, headers, truncated
 FROM dead_letters
 WHERE received_at IN {received:Array(DateTime64(3, 'UTC'))}
   AND dead_letter_id IN {ids:Array(UUID)}
@@ -67,6 +67,13 @@ class DeadLetterSummary(BaseModel):
     ]
     payload_truncated: Annotated[
         bool, Field(description="Whether only the beginning of the payload stands here.")
+    ]
+    truncated: Annotated[
+        bool,
+        Field(
+            description="Whether only part of the message's key, value or headers is kept, of "
+            "which `detail` says how much; then it cannot be replayed."
+        ),
     ]
     state: State
     acted_at: Annotated[
@@ -118,6 +125,7 @@ class StoredLetter:
     payload: str
     encoding: str
     headers: Headers
+    truncated: bool
 
     def content(self) -> bytes | None:
         """The message's value as it was, None where there was none or an empty one."""
@@ -197,7 +205,8 @@ def document(letter: StoredLetter, acted: Acted | None) -> Mapping[str, object]:
         "key": letter.key or None,
         "payload": letter.payload or None,
         "encoding": letter.encoding,
-        "payload_truncated": False,
+        "payload_truncated": letter.truncated and len(letter.content() or b"") >= MAX_PAYLOAD,
+        "truncated": letter.truncated,
         **state_of(acted),
         "headers": letter.headers,
     }
@@ -209,9 +218,8 @@ def moment_text(ms: int) -> str:
 
 
 def _letter(row: Row) -> StoredLetter:
-    identity, topic, partition, offset, arrived, reason, detail, key, payload, encoding, headers = (
-        row
-    )
+    identity, topic, partition, offset, arrived, reason, detail, *kept = row
+    key, payload, encoding, headers, truncated = kept
     return StoredLetter(
         UUID(str(identity)),
         str(topic),
@@ -224,6 +232,7 @@ def _letter(row: Row) -> StoredLetter:
         str(payload),
         str(encoding),
         [(name, value) for name, value in orjson.loads(str(headers) or "[]")],
+        bool(truncated),
     )
 
 

@@ -32,7 +32,7 @@ SELECT
     toString(dead_letter_id), topic, partition, offset, toUnixTimestamp64Milli(arrived_at),
     reason, detail,
     substringUTF8(key, 1, {shown:UInt32}), substringUTF8(payload, 1, {shown:UInt32}), encoding,
-    lengthUTF8(payload) > {shown:UInt32},
+    lengthUTF8(payload) > {shown:UInt32}, truncated,
     toUnixTimestamp64Milli(received_at),
     letter_topic, letter_partition, letter_incarnation, letter_offset
 FROM dead_letters
@@ -97,16 +97,15 @@ async def list_dead_letters(
 
 
 def _cursor_of(row: Row) -> Cursor:
-    ms, topic, partition, incarnation, offset = row[11:]
+    ms, topic, partition, incarnation, offset = row[12:]
     return Cursor(
         int(str(ms)), str(topic), int(str(partition)), int(str(incarnation)), int(str(offset))
     )
 
 
 def _item(row: Row, acted: Acted | None) -> dict[str, object]:
-    identity, topic, partition, offset, arrived, reason, detail, key, payload, encoding, cut = row[
-        :11
-    ]
+    identity, topic, partition, offset, arrived, reason, detail, *kept = row[:12]
+    key, payload, encoding, cut, truncated = kept
     return {
         "dead_letter_id": identity,
         "topic": topic,
@@ -119,5 +118,6 @@ def _item(row: Row, acted: Acted | None) -> dict[str, object]:
         "payload": payload or None,
         "encoding": encoding,
         "payload_truncated": bool(cut),
+        "truncated": bool(truncated),
         **state_of(acted),
     }

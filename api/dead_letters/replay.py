@@ -7,7 +7,7 @@ from api.analytics import cloud_events
 from api.dead_letters.letters import StoredLetter
 from api.publishing import Message
 from schemas.cloud_events import CloudEvent
-from schemas.decoding import WireEvent, canonical_time, encode_wire_event
+from schemas.decoding import InvalidEvent, WireEvent, canonical_time, encode_wire_event
 from schemas.messages import read_message
 from schemas.topics import event_key, topic_for
 
@@ -19,8 +19,17 @@ def replayed(letter: StoredLetter, now: datetime) -> tuple[UUID, Message]:
     replayed. It keeps its own `event_id`; one that lacks it gets the letter's id. One that does
     not say when it occurred occurred when it arrived, not now. `now` bounds `occurred_at`.
 
-    Raises InvalidEvent with today's reason.
+    Raises InvalidEvent with today's reason, which is `truncated` where only part of the message
+    is kept: what is cut off may be what made it invalid, or say which event it is.
     """
+    if letter.truncated:
+        raise InvalidEvent(
+            "truncated",
+            "",
+            "only part of it is kept; the message lies at "
+            f"{letter.topic}/{letter.partition}/{letter.offset} for as long as its topic keeps it: "
+            "read it there, and send the event again",
+        )
     sent = read_message(letter.header_bytes(), letter.content(), received_at=now, nameless=True)
     event = sent.event if isinstance(sent, CloudEvent) else sent
     event_id = event.event_id or str(letter.dead_letter_id)

@@ -1,6 +1,10 @@
 -- Headers as the dead letter has them: a JSON array of [name, value], or '' when there were none.
 ALTER TABLE dead_letters ADD COLUMN IF NOT EXISTS headers String DEFAULT '' CODEC(ZSTD(3)) AFTER payload;
 
+-- Whether only part of the message is kept. Letters that were written without the field say it in
+-- the detail alone.
+ALTER TABLE dead_letters ADD COLUMN IF NOT EXISTS truncated Bool DEFAULT match(detail, '[(]kept are the first [0-9]+ of [0-9]+ .*[)]$') AFTER encoding;
+
 -- A letter is asked for by its id, which the table is not ordered by: 1 granule in 100 is read
 -- in vain. Parts that are there get the index too.
 ALTER TABLE dead_letters ADD INDEX IF NOT EXISTS by_id dead_letter_id TYPE bloom_filter(0.01) GRANULARITY 1;

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from schemas.dead_letters import DeadLetter, dead_letter_id
+from schemas.dead_letters import MAX_PAYLOAD, DeadLetter, dead_letter_id
 from schemas.servers import KafkaSettings
 from schemas.topics import DEAD_LETTERS
 from streams.failures import Invalid, Retryable
@@ -20,9 +20,6 @@ from streams.sink.records import Headers, Record
 log = structlog.get_logger()
 
 MAX_DETAIL: Final = 500
-MAX_PAYLOAD: Final = 1_100_000
-"""As base64 within the 2 MiB of `dead-letters`. A compressed message may be larger: it still
-lies where the dead letter says, for as long as its topic keeps it."""
 MAX_KEY: Final = 65_536
 MAX_HEADERS: Final = 65_536
 """Bytes of all names and values: a compressed message may have a key or headers of megabytes."""
@@ -64,6 +61,7 @@ def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> 
         payload=payload,
         headers=headers or None,
         encoding="base64" if encoded else "utf-8",
+        truncated=bool(cuts),
     )
 
 

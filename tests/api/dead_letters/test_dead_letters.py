@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64decode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID, uuid4
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.services
 LETTERS = "/dead-letters"
 UNKNOWN = "0192d2ab-0000-7000-8000-0000000000ff"
 Messages = list[tuple[bytes | None, bytes | None]]
+Headers = list[tuple[str, bytes]]
 
 
 def event(**fields: object) -> dict[str, object]:
@@ -38,12 +40,40 @@ async def listed(weir: Weir, **parameters: str | int) -> list[Json]:
     return list(answer.json["items"])
 
 
-async def arrived(
-    weir: Weir, messages: Messages, topic: str = "page-views", marker: str | None = None
+async def arrived(weir: Weir, messages: Messages) -> list[Json]:
+    """Writes messages that cannot be used to `page-views`; their dead letters, newest first."""
+    return await _arrived(weir, [(key, value, []) for key, value in messages])
+
+
+async def sent_with_headers(
+    weir: Weir, headers: Headers, value: bytes, topic: str = "page-views"
+) -> Json:
+    """Writes a compressed message that cannot be used; its dead letter."""
+    [letter] = await _arrived(weir, [(b"any", value, headers)], topic)
+    return letter
+
+
+async def _arrived(
+    weir: Weir,
+    messages: Sequence[tuple[bytes | None, bytes | None, Headers]],
+    topic: str = "page-views",
 ) -> list[Json]:
-    """Writes messages that cannot be used; their dead letters, in the order of the messages."""
     before = {each["dead_letter_id"] for each in await listed(weir, state="all", limit=1000)}
-    await weir.produce(topic, messages)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        enable_idempotence=True,
+        compression_type="gzip",
+        max_request_size=4_000_000,
+    )
+    await producer.start()
+    try:
+        sent = [
+            await producer.send(weir.topic(topic), key=key, value=value, headers=headers)
+            for key, value, headers in messages
+        ]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
     letters: list[Json] = []
 
     async def all_there() -> bool:
@@ -93,6 +123,7 @@ async def test_a_letter_is_listed_and_shown_with_all_that_is_kept_of_the_message
     assert b64decode(whole["key"]) == b"key"
     assert whole["payload_truncated"] is False
     assert whole["headers"] == []
+    assert item["truncated"] is whole["truncated"] is False
     cut = {"key", "payload", "payload_truncated"}
     for name in item.keys() - cut:
         assert whole[name] == item[name]
@@ -211,23 +242,10 @@ async def test_a_cloud_event_is_replayed_as_the_one_that_it_is(
         ("ce_subject", path.encode()),
         ("content-type", b"application/json"),
     ]
-    producer = AIOKafkaProducer(bootstrap_servers=edge.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    await producer.start()
-    try:
-        # The CloudEvent's key would be its id.
-        await producer.send_and_wait(
-            edge.topic("conversions"), key=b"any", value=b'{"metadata":{"a":1}}', headers=headers
-        )
-    finally:
-        await producer.stop()
-    letters: list[Json] = []
-
-    async def there() -> bool:
-        letters[:] = await listed(edge, topic=edge.topic("conversions"), reason="wrong_key")
-        return bool(letters)
-
-    await edge.eventually(there)
-    target = f"{LETTERS}/{letters[0]['dead_letter_id']}"
+    # The CloudEvent's key would be its id.
+    letter = await sent_with_headers(edge, headers, b'{"metadata":{"a":1}}', "conversions")
+    assert letter["reason"] == "wrong_key"
+    target = f"{LETTERS}/{letter['dead_letter_id']}"
     shown = (await get(edge, target)).json
     assert shown["headers"] == [[name, value.decode()] for name, value in headers]
     before = await topics.ends()
@@ -236,6 +254,56 @@ async def test_a_cloud_event_is_replayed_as_the_one_that_it_is(
     [(topic, record)] = await topics.since(before)
     assert (topic, record.key) == ("conversions", b"order 1")
     await edge.eventually(partial(counted, edge, path, 1))
+
+
+async def test_what_is_kept_in_part_is_not_replayed_as_something_else(
+    edge: Weir, topics: LogOfTopics
+) -> None:
+    attributes = {"specversion": "1.0", "id": str(uuid4()), "source": "/s", "type": "page_view"}
+    # Without `ce_time`, which is cut off, it would be another event.
+    headers = [
+        *((f"ce_{name}", text.encode()) for name, text in attributes.items()),
+        ("x", b"x" * 70_000),
+        ("ce_time", b"2026-11-01T00:00:00Z"),
+    ]
+    by_headers = await sent_with_headers(edge, headers, orjson.dumps({"path": "/cut"}))
+    # What is kept of it is JSON; the message never was.
+    value = orjson.dumps(event(path="/cut")) + b" " * 1_100_000 + b"garbage"
+    by_value = await sent_with_headers(edge, [], value)
+    before = await topics.ends()
+    for letter, in_payload in ((by_headers, False), (by_value, True)):
+        target = f"/{letter['dead_letter_id']}"
+        shown = (await get(edge, f"{LETTERS}{target}")).json
+        assert letter["truncated"] is shown["truncated"] is True
+        assert letter["payload_truncated"] is shown["payload_truncated"] is in_payload
+        problem = (await post(edge, f"{target}/replay")).problem(422, "payload")
+        assert problem["reason"] == "truncated"
+        place = f"{letter['topic']}/{letter['partition']}/{letter['offset']}"
+        assert f"the message lies at {place} for as long as its topic keeps it" in problem["detail"]
+    ids = [by_headers["dead_letter_id"], by_value["dead_letter_id"]]
+    answer = (await post(edge, "/replay", {"ids": ids})).json
+    assert [each["error"]["reason"] for each in answer["items"]] == ["truncated", "truncated"]
+    assert await topics.ends() == before
+    # Whatever is done now comes behind what those would have recorded.
+    assert (await post(edge, f"/{ids[1]}/discard")).status == 202
+    await edge.eventually(partial(in_state, edge, by_value, "discarded"))
+    assert await in_state(edge, by_headers, "open")
+
+
+async def test_a_letter_that_said_only_in_words_that_it_was_cut_is_not_replayed(edge: Weir) -> None:
+    """Its row is from before the table had a column for it."""
+    letter_id = str(uuid4())
+    value = orjson.dumps(event(path="/cut")).decode()
+    edge.query(
+        """INSERT INTO dead_letters
+        (dead_letter_id, topic, partition, offset, detail, payload, encoding, received_at)
+        VALUES ({id:UUID}, 't', 1, 2, {detail:String}, {payload:String}, 'utf-8', now64(3))""",
+        id=letter_id,
+        detail="why\nnot (kept are the first 1 of 2 bytes of the value, the first 1 of 2 headers)",
+        payload=value,
+    )
+    problem = (await post(edge, f"/{letter_id}/replay")).problem(422)
+    assert problem["reason"] == "truncated"
 
 
 async def test_what_still_cannot_be_used_gets_todays_reason_and_nothing_is_done(

@@ -197,10 +197,11 @@ def test_a_dead_letter_keeps_its_headers(
 def test_a_letter_from_before_headers_were_kept_is_still_read() -> None:
     letter = dead_letter(PARTITION, Message(value=b"x"), Invalid("not_json", "why"))
     old = letter.model_dump(mode="json")
-    del old["headers"]
+    del old["headers"], old["truncated"]
     made = dead_letter_rows(Source(LETTERS, 7), [Message(value=orjson.dumps(old))])
     assert made.invalid == []
     assert made.rows[0][DEAD_LETTER_COLUMNS.index("headers")] == ""
+    assert made.rows[0][DEAD_LETTER_COLUMNS.index("truncated")] is False
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,22 @@ def test_what_a_compressed_message_can_grow_to_still_fits_the_topic(record: Mess
     letter = dead_letter(PARTITION, record, Invalid("not_json", "why"))
     assert len(letter.model_dump_json().encode()) < DEAD_LETTERS.max_message_bytes - 1_000
     assert "kept are the first" in letter.detail
+    assert letter.truncated
+    # As it was written before it had the field.
+    old = letter.model_dump(mode="json")
+    del old["truncated"]
+    made = dead_letter_rows(
+        Source(LETTERS, 7),
+        [Message(value=letter.model_dump_json().encode()), Message(value=orjson.dumps(old))],
+    )
+    assert [row[DEAD_LETTER_COLUMNS.index("truncated")] for row in made.rows] == [True, True]
+
+
+def test_a_letter_that_keeps_all_says_so_whatever_its_detail_says() -> None:
+    why = Invalid("not_json", "x (kept are the first 1 of 2 bytes of the value)")
+    letter = dead_letter(PARTITION, Message(key=b"k", value=b"v", headers=(("a", b"b"),)), why)
+    made = dead_letter_rows(Source(LETTERS, 7), [Message(value=letter.model_dump_json().encode())])
+    assert made.rows[0][DEAD_LETTER_COLUMNS.index("truncated")] is False
 
 
 def test_an_action_becomes_a_row_column_by_column() -> None:
