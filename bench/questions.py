@@ -11,7 +11,7 @@ import clickhouse_connect
 
 from tests.weir import Weir
 
-SIZES = (200_000, 2_000_000)
+SIZES = (2_000_000, 20_000_000)
 A_DAY = 54_795
 """Events a day: 20 million are a year of them."""
 PATHS = 500
