@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 from uuid import UUID
 
 from weir_sdk.counts import Counts
 from weir_sdk.delivery import Delivery
 from weir_sdk.delivery_options import DeliveryOptions
-from weir_sdk.http_transport import HttpTransport
+from weir_sdk.http_transport import REQUEST_TIMEOUT, HttpTransport
 from weir_sdk.messages import Message, MessageMaker
 from weir_sdk.transport import Transport
 
@@ -17,6 +17,18 @@ WITHIN: Final = 10.0
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class DeliveryArguments(TypedDict, total=False):
+    """Those of WeirClient's arguments that say how events wait and travel."""
+
+    max_buffer: int
+    flush_interval: float
+    batch_size: int
+    shutdown_timeout: float
+    give_up_after: float
+    compress: bool
+    request_timeout: float
 
 
 class WeirClient:
@@ -38,11 +50,13 @@ class WeirClient:
         batch_size: int = 500,
         shutdown_timeout: float = 5.0,
         give_up_after: float = 30.0,
-        compress: bool = True,
-        request_timeout: float = 5.0,
+        compress: bool | None = None,
+        request_timeout: float | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         """Give `url` (and `write_key`) for HTTP, or a `transport`; times are in seconds.
+
+        `compress` (True) and `request_timeout` (5) are HTTP's: a `transport` has its own.
 
         Raises ValueError for options that cannot work.
         """
@@ -50,10 +64,15 @@ class WeirClient:
             if url is None:
                 raise ValueError("give the url of Weir's API, or a transport")
             transport = HttpTransport(
-                url, write_key, compress=compress, request_timeout=request_timeout
+                url,
+                write_key,
+                compress=compress is not False,
+                request_timeout=REQUEST_TIMEOUT if request_timeout is None else request_timeout,
             )
         elif url is not None:
             raise ValueError("give either a url or a transport")
+        elif compress is not None or request_timeout is not None:
+            raise ValueError("give compress and request_timeout to the transport")
         self._delivery = Delivery(
             transport,
             DeliveryOptions(

@@ -11,6 +11,7 @@ import orjson
 from weir_sdk.messages import Message
 from weir_sdk.transport import Outcome, Refused, Rejection, Unavailable
 
+REQUEST_TIMEOUT: Final = 5.0
 _GZIP_WINDOW: Final = 31
 _GZIP_LEVEL: Final = 2
 _CONNECT_SECONDS: Final = 3.0
@@ -37,7 +38,7 @@ class HttpTransport:
         write_key: str | None = None,
         *,
         compress: bool = True,
-        request_timeout: float = 5.0,
+        request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         """Raises ValueError for what is no http(s) URL, or carries a password."""
         parts = urlsplit(url)

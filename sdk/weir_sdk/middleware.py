@@ -9,10 +9,10 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, Unpack
 
 from weir_sdk.asgi import AsgiApplication, AsgiMessage, Receive, Scope, Send
-from weir_sdk.client import WeirClient
+from weir_sdk.client import DeliveryArguments, WeirClient
 from weir_sdk.counts import Counts
 from weir_sdk.limits import (
     MAX_ADDRESSES_BYTES,
@@ -67,36 +67,21 @@ class AnalyticsMiddleware:
         respect_privacy_signals: bool = True,
         visitor_secret: str | None = None,
         source: str | None = None,
-        max_buffer: int = 10_000,
-        flush_interval: float = 0.5,
-        batch_size: int = 500,
-        shutdown_timeout: float = 5.0,
-        give_up_after: float = 30.0,
-        compress: bool = True,
-        request_timeout: float = 5.0,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.perf_counter,
+        **of_delivery: Unpack[DeliveryArguments],
     ) -> None:
         """Give `url` (and `write_key`), a `transport`, or a `client` to share its buffer.
 
-        Raises ValueError or TypeError for options that cannot work.
+        `of_delivery` are WeirClient's, for the client that is made here. Raises ValueError or
+        TypeError for options that cannot work.
         """
         _check(path, sample, trusted_proxies, user, skip)
+        of_client = {"url": url, "write_key": write_key, "transport": transport, **of_delivery}
         if client is None:
-            client = WeirClient(
-                url,
-                write_key,
-                transport=transport,
-                max_buffer=max_buffer,
-                flush_interval=flush_interval,
-                batch_size=batch_size,
-                shutdown_timeout=shutdown_timeout,
-                give_up_after=give_up_after,
-                compress=compress,
-                request_timeout=request_timeout,
-            )
-        elif url is not None or transport is not None:
-            raise ValueError("give either a client, or a url or transport")
+            client = WeirClient(url, write_key, transport=transport, **of_delivery)
+        elif given := [name for name, value in of_client.items() if value is not None]:
+            raise ValueError(f"give {', '.join(given)} to the client, which has its own")
         self._app = app
         self.client = client
         self._skip_prefixes, self._skip = _skipping(skip)
@@ -201,27 +186,24 @@ class AnalyticsMiddleware:
             header = dict(scope["headers"]).get
             route = scope.get("route")
             router_root = scope.get("root_path", "")
-            page_key = (path, status, scope["method"], id(route), router_root)
+            method = scope["method"]
+            if len(method) > MAX_METHOD_CHARACTERS:
+                method = method[:MAX_METHOD_CHARACTERS]
+            page_key = (path, status, method, id(route), router_root)
             page = self._pages.get(page_key) or self._new_page(page_key, scope, route)
             client = scope.get("client")
-            visitor_key: _VisitorKey
+            country = header(self._country_header, b"") if self._country_header else b""
+            address: str | None
             if self._respects and (header(b"sec-gpc") == b"1" or header(b"dnt") == b"1"):
-                visitor_key = (
-                    None,
-                    b"",
-                    header(b"host", b""),
-                    header(self._country_header, b"") if self._country_header else b"",
-                )
-                user, referrer = None, b""
+                address = user = None
+                referrer = b""
             else:
-                visitor_key = (
-                    client[0] if client and self._address_header is None else self._address(scope),
-                    header(b"user-agent", b""),
-                    header(b"host", b""),
-                    header(self._country_header, b"") if self._country_header else b"",
+                address = (
+                    client[0] if client and self._address_header is None else self._address(scope)
                 )
                 referrer = header(b"referer", b"")
                 user = self._user_of(scope) if self._user or "user" in scope else None
+            visitor_key = (address, header(b"user-agent", b""), header(b"host", b""), country)
             visitor = self._visitors.get(visitor_key) or self._new_visitor(visitor_key)
             if self._sample < 1 and not self._samples(visitor):
                 self._tally.sample_out()
@@ -235,7 +217,7 @@ class AnalyticsMiddleware:
         path, status, method, _, router_root = key
         mounted = "app_root_path" in scope
         page = Page(
-            method=method[:MAX_METHOD_CHARACTERS],
+            method=method,
             status=status or _FAILED,
             path=path[:MAX_PATH_CHARACTERS],
             root_path=scope["app_root_path"] if mounted else router_root,
@@ -244,7 +226,7 @@ class AnalyticsMiddleware:
             router_root=router_root,
             parameters=scope.get("path_params") if mounted else None,
         )
-        if len(path) <= _USUAL_LENGTH:
+        if len(path) + len(router_root) <= _USUAL_LENGTH:
             if len(self._pages) >= _MAX_REMEMBERED:
                 self._pages.clear()
             self._pages[key] = page
@@ -258,7 +240,7 @@ class AnalyticsMiddleware:
             host[:MAX_HEADER_BYTES],
             country[:MAX_HEADER_BYTES],
         )
-        if len(user_agent) + len(host) <= _USUAL_LENGTH:
+        if len(user_agent) + len(host) + len(country) <= _USUAL_LENGTH:
             if len(self._visitors) >= _MAX_REMEMBERED:
                 self._visitors.clear()
             self._visitors[key] = visitor
@@ -290,7 +272,8 @@ class AnalyticsMiddleware:
         now = time.monotonic()
         if now >= self._complain_again_at:
             self._complain_again_at = now + _COMPLAIN_SECONDS
-            log.warning("%s could not be read: %r", what, error)
+            # Not what it says: it may quote what it was about, such as a token.
+            log.warning("%s could not be read (%s)", what, type(error).__name__)
 
 
 def _starlette_user(user: object) -> str | None:

@@ -107,9 +107,9 @@ class Visitor:
         if self.address is not None:
             self.name = visitors.name(day, self.address, self.user_agent, self.host)
             event = f',"visitor_id":"{self.name}"'
-            if self.user_agent:
-                agent = text(self.user_agent)[:MAX_USER_AGENT_CHARACTERS]
-                metadata += f',"user_agent":{_json(agent)}'
+        if self.user_agent:
+            agent = text(self.user_agent)[:MAX_USER_AGENT_CHARACTERS]
+            metadata += f',"user_agent":{_json(agent)}'
         if self.host:
             metadata += f',"host":{_json(text(self.host).lower()[:MAX_HOST_CHARACTERS])}'
         if country := text(self.country).strip()[:MAX_COUNTRY_CHARACTERS]:

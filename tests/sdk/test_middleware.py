@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import tracemalloc
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
@@ -216,12 +217,32 @@ async def test_callables_of_the_host_that_raise_hurt_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def broken(_: Scope) -> NoReturn:
-        raise RuntimeError("the host's own")
+        raise RuntimeError("the host's own token")
 
     events = await recorded([http_scope(), http_scope()], user=broken, skip=broken)
     assert [event.get("user_id") for event in events] == [None, None]
     # One line a minute, however many requests there are.
     assert len([each for each in caplog.records if each.levelno == logging.WARNING]) == 1
+    # What the error says may be a secret.
+    assert "RuntimeError" in caplog.text
+    assert "token" not in caplog.text
+
+
+async def test_long_headers_and_methods_are_not_remembered() -> None:
+    client = quiet_client(Kept())
+    middleware = AnalyticsMiddleware(hello, client=client, country_header="cf-ipcountry")
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            long = f"{number}{'x' * 60_000}"
+            headers = [(b"host", b"h"), (b"cf-ipcountry", long.encode())]
+            await ask(middleware, http_scope(headers=headers, method=long))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    await client.close()
+    assert client.counts.sent == 500
+    assert held < 500 * 12_000
 
 
 async def test_what_is_skipped_is_counted_and_not_recorded() -> None:
@@ -278,6 +299,10 @@ async def test_the_user_of_starlettes_authentication_is_known() -> None:
         ({"url": "http://w", "path": "raw"}, "path"),
         ({"url": "http://w", "batch_size": 5000}, "batch_size"),
         ({"url": "http://w", "trusted_proxies": 0}, "trusted_proxies"),
+        ({"transport": Kept(), "compress": False}, "compress and request_timeout"),
+        ({"client": quiet_client(Kept()), "write_key": "wk"}, "write_key to the client"),
+        ({"client": quiet_client(Kept()), "url": "http://w", "max_buffer": 5}, "url, max_buffer"),
+        ({"client": quiet_client(Kept()), "transport": Kept()}, "transport to the client"),
     ],
 )
 def test_options_that_cannot_work_are_refused_at_once(

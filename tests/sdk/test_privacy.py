@@ -60,7 +60,8 @@ async def test_who_asks_not_to_be_tracked_is_counted_as_nobody(
     scope = http_scope("/a", headers=headers)
     [event] = await recorded([scope], user=lambda _: "u-42")
     assert event.keys() == {"event_type", "event_id", "path", "occurred_at", "metadata"}
-    assert event["metadata"].keys() == {"method", "status", "duration_ms", "host"}
+    # What browser it is says nothing of who, and whether it is a bot.
+    assert event["metadata"].keys() == {"method", "status", "duration_ms", "host", "user_agent"}
     [event] = await recorded([scope], user=lambda _: "u-42", respect_privacy_signals=False)
     assert event["user_id"] == "u-42"
     assert event["visitor_id"]
