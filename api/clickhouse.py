@@ -202,6 +202,9 @@ class ClickHouseReader:
                         "max_execution_time": math.ceil(self._timeout),
                         "cancel_http_readonly_queries_on_client_close": 1,
                         "readonly": 2,
+                        # Rows of the rollup are few and heavy: worth sharing among cores.
+                        "merge_tree_min_rows_for_concurrent_read": 1_024,
+                        "merge_tree_min_bytes_for_concurrent_read": 65_536,
                     },
                 )
             return self._client

@@ -34,6 +34,10 @@ class Counts:
     precision: int
     """Of `seen`: 2 to the power of so many registers."""
 
+    def merged_state(self) -> str:
+        """`seen` of several rows as one, in SQL."""
+        return f"uniqCombinedMergeState({self.precision})(seen)"
+
     def visitors(self, condition: str = "true") -> str:
         """The number of visitors of `seen` in the rows for which a condition holds, in SQL."""
         return f"uniqCombinedMergeIf({self.precision})(seen, {condition})"
