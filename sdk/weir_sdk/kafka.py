@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from ssl import SSLContext
 from typing import Final, Literal
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from weir_sdk.limits import MAX_REQUEST_BYTES
 from weir_sdk.messages import Message
@@ -35,6 +36,34 @@ def key_of(message: Message) -> bytes:
     """
     by_user = message.event_type == "conversion" and message.user_id is not None
     return (message.user_id if by_user and message.user_id else message.event_id).encode()
+
+
+def _filled(
+    producer: AIOKafkaProducer, messages: Sequence[Message], partitions: int
+) -> Iterator[tuple[int, BatchBuilder]]:
+    """The messages as record batches, each with its partition.
+
+    aiokafka's own send makes a future for each message and takes 20 µs, in this process.
+    """
+    keys = [key_of(message) for message in messages]
+    lanes: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+    for message, key, partition in zip(
+        messages, keys, partitions_for(keys, partitions), strict=True
+    ):
+        lanes[partition].append((key, message.body))
+    for partition, records in lanes.items():
+        builder = producer.create_batch()
+        for key, value in records:
+            if builder.append(timestamp=None, key=key, value=value) is None:
+                yield partition, builder
+                builder = producer.create_batch()
+                builder.append(timestamp=None, key=key, value=value)
+        yield partition, builder
+
+
+def _look_at(delivery: "asyncio.Future[object]") -> None:
+    if not delivery.cancelled():
+        delivery.exception()
 
 
 class KafkaTransport:
@@ -83,20 +112,29 @@ class KafkaTransport:
             await self._discard(self._producer)
 
     async def send(self, batch: Sequence[Message]) -> Outcome:
+        by_topic: defaultdict[str, list[Message]] = defaultdict(list)
+        for message in batch:
+            by_topic[self._prefix + topic_of(message)].append(message)
         producer = await self._connected()
+        # Before all topics are known nothing is sent, so that until then nothing is in doubt.
+        partitions: dict[str, int] = {}
         try:
             async with asyncio.timeout(self._timeout):
-                await self._publish(producer, batch)
-        except UnknownTopicOrPartitionError:
-            raise Unavailable("a topic of Weir does not exist; run `weir topics`") from None
-        except TimeoutError:
-            await self._discard(producer)
-            raise Unavailable("Kafka did not confirm in time", in_doubt=True) from None
-        except _ERRORS as error:
-            await self._discard(producer)
-            raise Unavailable(
-                f"Kafka did not take it ({type(error).__name__})", in_doubt=True
-            ) from None
+                for topic in by_topic:
+                    partitions[topic] = len(await producer.partitions_for(topic))
+                await self._publish(producer, by_topic, partitions)
+        except (TimeoutError, *_ERRORS) as error:
+            in_doubt = len(partitions) == len(by_topic)
+            unknown = isinstance(error, UnknownTopicOrPartitionError)
+            if not unknown:
+                await self._discard(producer)
+            if unknown or not in_doubt:
+                reason = "a topic of Weir does not exist or Kafka is slow; run `weir topics`"
+            elif isinstance(error, TimeoutError):
+                reason = "Kafka did not confirm in time"
+            else:
+                reason = f"Kafka did not take it ({type(error).__name__})"
+            raise Unavailable(reason, in_doubt=in_doubt) from None
         return Outcome()
 
     async def _connected(self) -> AIOKafkaProducer:
@@ -125,35 +163,26 @@ class KafkaTransport:
                 self._producer = producer
             return self._producer
 
-    async def _publish(self, producer: AIOKafkaProducer, batch: Sequence[Message]) -> None:
-        by_topic: defaultdict[str, list[Message]] = defaultdict(list)
-        for message in batch:
-            by_topic[topic_of(message)].append(message)
+    async def _publish(
+        self,
+        producer: AIOKafkaProducer,
+        by_topic: Mapping[str, Sequence[Message]],
+        partitions: Mapping[str, int],
+    ) -> None:
         deliveries: list[asyncio.Future[object]] = []
-        for name, messages in by_topic.items():
-            topic = self._prefix + name
-            # aiokafka's own send makes a future for each message and takes 20 µs, in this process.
-            partitions = len(await producer.partitions_for(topic))
-            keys = [key_of(message) for message in messages]
-            lanes: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
-            for message, key, partition in zip(
-                messages, keys, partitions_for(keys, partitions), strict=True
-            ):
-                lanes[partition].append((key, message.body))
-            for partition, records in lanes.items():
-                builder = producer.create_batch()
-                for key, value in records:
-                    if builder.append(timestamp=None, key=key, value=value) is None:
-                        deliveries.append(
-                            await producer.send_batch(builder, topic, partition=partition)
-                        )
-                        builder = producer.create_batch()
-                        builder.append(timestamp=None, key=key, value=value)
-                deliveries.append(await producer.send_batch(builder, topic, partition=partition))
-        # All of them are waited for, so that each one's failure finds someone.
-        for found in await asyncio.gather(*deliveries, return_exceptions=True):
-            if isinstance(found, BaseException):
-                raise found
+        try:
+            for topic, messages in by_topic.items():
+                for partition, records in _filled(producer, messages, partitions[topic]):
+                    deliveries.append(
+                        await producer.send_batch(records, topic, partition=partition)
+                    )
+            for found in await asyncio.gather(*deliveries, return_exceptions=True):
+                if isinstance(found, BaseException):
+                    raise found
+        finally:
+            # Each one's failure finds someone, also when another ended this before.
+            for delivery in deliveries:
+                delivery.add_done_callback(_look_at)
 
     async def _discard(self, producer: AIOKafkaProducer) -> None:
         if producer is self._producer:

@@ -10,7 +10,10 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
+from schemas.topics import topic_for
 from tests.sdk.hosts import ask, hello, http_scope
 from tests.weir import Json, Weir
 from weir_sdk import AnalyticsMiddleware, EventRejected, HttpTransport, Transport, WeirClient
@@ -59,6 +62,40 @@ async def test_what_is_sent_is_counted_once(weir: Weir, kind: str) -> None:
     assert weir.query("SELECT count() FROM dead_letters") == [(0,)]
     [(distinct,)] = weir.query("SELECT uniqExact(event_id) FROM events")
     assert distinct == expected.total()
+
+
+async def test_without_one_of_its_topics_nothing_of_a_batch_is_sent_or_in_doubt(weir: Weir) -> None:
+    servers = weir.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    missing = weir.topic("custom-events")
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([missing])
+
+        async def gone() -> bool:
+            return missing not in await admin.list_topics()
+
+        await weir.eventually(gone)
+    finally:
+        await admin.close()
+    transport = KafkaTransport(
+        servers, topic_prefix=weir.environment["WEIR_TOPIC_PREFIX"], request_timeout=1
+    )
+    client = WeirClient(transport=transport, flush_interval=3600, give_up_after=1.05)
+    client.enqueue("page_view", "/")
+    client.enqueue("searched", "/")
+    await client.close()
+    assert (client.counts.dropped, client.counts.in_doubt) == (2, 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers)
+    await consumer.start()
+    try:
+        topic = topic_for("page_view")
+        ends = await consumer.end_offsets(
+            [TopicPartition(weir.topic(topic.name), each) for each in range(topic.partitions)]
+        )
+    finally:
+        await consumer.stop()
+    assert set(ends.values()) == {0}
 
 
 async def test_weir_names_the_field_that_it_rejects(weir: Weir) -> None:
