@@ -35,7 +35,7 @@ CREATE TABLE event_counts
     time         DateTime('UTC') CODEC(Delta, ZSTD(1)),
     count        SimpleAggregateFunction(sum, UInt64),
     -- A visitor is the visitor_id, else the user; events with neither count as none. Exact for some
-    -- 4,000 of them in the dimension '', for some 300 in the others, and an estimate beyond.
+    -- 4,000 of them in the dimension '', for some 200 in the others, and an estimate beyond.
     all_visitors AggregateFunction(uniqCombined(16), UInt64),
     visitors     AggregateFunction(uniqCombined(12), UInt64)
 )
