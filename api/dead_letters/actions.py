@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from api.clickhouse import ClickHouseReader
 from api.cursors import FIRST_PAGE, Cursor, parse_cursor
-from api.dead_letters.filters import NEWEST_FIRST, Filters, matching, parameters
-from api.dead_letters.letters import PLACES, Place, place_of, places
+from api.dead_letters.filters import Filters
+from api.dead_letters.letters import Place, places, places_of
 from api.dead_letters.outcomes import Desk, Outcome, outcome_of
+from api.dead_letters.pages import STEPS, count_open, find_page
 from api.dead_letters.paths import DISCARD_SEVERAL, ONE, REPLAY_SEVERAL
 from api.dead_letters.selection import REQUEST_BODY, Selection, read_selection
 from api.problems import Problem, documented
@@ -20,8 +21,6 @@ from api.state import FromClickHouse, ToKafka, clock
 from schemas.dead_letters import Action
 
 router = APIRouter(tags=["dead letters"])
-
-_COUNT: Final = "SELECT count() FROM dead_letters"
 
 _SEVERAL: Final = documented(
     HTTPStatus.BAD_REQUEST,
@@ -45,9 +44,19 @@ class Outcomes(BaseModel):
 
     done: Annotated[int, Field(description="How many were replayed or discarded.")]
     failed: Annotated[int, Field(description="How many were not; `error` of each says why.")]
-    left: Annotated[int, Field(description="How many open ones match the filters beyond these.")]
+    left: Annotated[
+        int,
+        Field(
+            description="How many open ones match the filters beyond these, counted among the next "
+            f"{STEPS[-1]:,} that match."
+        ),
+    ]
     next_cursor: Annotated[
-        str | None, Field(description="To go on with those that are left; null when none are.")
+        str | None,
+        Field(
+            description="To go on with those that are left; null when none are. Where open ones "
+            "are rare among hundreds of thousands it may stand beside few `items`, even none."
+        ),
     ]
     items: list[Outcome]
 
@@ -156,16 +165,11 @@ async def _open(
     """The open letters that match, where to go on behind them, and how many are left there."""
     filters = selection.filters or Filters()
     behind = FIRST_PAGE if selection.cursor is None else parse_cursor(selection.cursor)
-    rows = await clickhouse.ask(
-        PLACES + matching("open") + NEWEST_FIRST,
-        {**parameters(filters, behind), "limit": selection.limit + 1},
-    )
-    page = [place_of(row) for row in rows[: selection.limit]]
-    if len(rows) == len(page):
-        return page, None, 0
-    last = page[-1].key
-    [[left]] = await clickhouse.ask(_COUNT + matching("open"), parameters(filters, last))
-    return page, last, int(str(left))
+    page, cursor = await find_page(clickhouse, filters, "open", behind, selection.limit)
+    found = await places_of(clickhouse, page)
+    left = 0 if cursor is None else await count_open(clickhouse, filters, cursor)
+    ids = [each.dead_letter_id for each in page]
+    return [found[each] for each in ids if each in found], cursor, left
 
 
 def _accepted(document: dict[str, object]) -> Response:

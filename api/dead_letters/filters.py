@@ -15,28 +15,21 @@ StateFilter = Literal["open", "replayed", "discarded", "all"]
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 Reason = Annotated[str, Field(min_length=1, max_length=100)]
 
-_BY_STATE: Final = {
-    "all": "",
-    "open": "AND dead_letter_id NOT IN (SELECT dead_letter_id FROM dead_letter_actions)",
-    # Of two actions at the same moment the replay is what has an effect.
-    "replayed": """AND dead_letter_id IN (
-    SELECT dead_letter_id FROM dead_letter_actions WHERE action = 'replayed'
-  )""",
-    "discarded": """AND dead_letter_id IN (
-    SELECT dead_letter_id FROM dead_letter_actions
-    GROUP BY dead_letter_id HAVING countIf(action = 'replayed') = 0
-  )""",
-}
-
 # The table's key (received_at, letter_topic, …) read backwards, as for events. A letter comes
 # after the message that it is about: with an hour for brokers whose clocks differ, `from` cuts
 # the range of the index.
-_MATCHING: Final = """
+MATCHING: Final = """
 WHERE received_at <= fromUnixTimestamp64Milli({cursor_ms:Int64})
   AND (received_at, letter_topic, letter_partition, letter_incarnation, letter_offset) < (
     fromUnixTimestamp64Milli({cursor_ms:Int64}),
     {cursor_topic:String}, {cursor_partition:UInt16},
     {cursor_incarnation:UInt32}, {cursor_offset:UInt64}
+  )
+  AND received_at >= fromUnixTimestamp64Milli({end_ms:Int64})
+  AND (received_at, letter_topic, letter_partition, letter_incarnation, letter_offset) >= (
+    fromUnixTimestamp64Milli({end_ms:Int64}),
+    {end_topic:String}, {end_partition:UInt16},
+    {end_incarnation:UInt32}, {end_offset:UInt64}
   )
   AND received_at >= fromUnixTimestamp64Milli({letters_from:Int64})
   AND arrived_at >= fromUnixTimestamp64Milli({start:Int64})
@@ -47,9 +40,10 @@ WHERE received_at <= fromUnixTimestamp64Milli({cursor_ms:Int64})
 NEWEST_FIRST: Final = """
 ORDER BY received_at DESC, letter_topic DESC, letter_partition DESC, letter_incarnation DESC,
     letter_offset DESC
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {skipped:UInt32}
 """
 _SKEW: Final = timedelta(hours=1)
+_BEFORE_ALL: Final = Cursor(0, "", 0, 0, 0)
 
 
 class Filters(BaseModel):
@@ -99,13 +93,9 @@ class Filters(BaseModel):
         return end
 
 
-def matching(state: StateFilter) -> str:
-    """The SQL condition of filters, behind a cursor, for letters in a state."""
-    return _MATCHING + _BY_STATE[state]
-
-
-def parameters(filters: Filters, cursor: Cursor) -> dict[str, object]:
-    """What `matching` binds."""
+def parameters(filters: Filters, behind: Cursor, to: Cursor | None = None) -> dict[str, object]:
+    """What `MATCHING` binds: for letters behind a cursor, up to another and with that."""
+    to = to or _BEFORE_ALL
     start = filters.start or EARLIEST_OCCURRED_AT
     letters_from = max(start - _SKEW, EARLIEST_OCCURRED_AT)
     return {
@@ -114,9 +104,14 @@ def parameters(filters: Filters, cursor: Cursor) -> dict[str, object]:
         "end": epoch_ms(filters.end, LATEST),
         "topic": filters.topic or "",
         "reason": filters.reason or "",
-        "cursor_ms": cursor.ms,
-        "cursor_topic": cursor.topic,
-        "cursor_partition": cursor.partition,
-        "cursor_incarnation": cursor.incarnation,
-        "cursor_offset": cursor.offset,
+        "cursor_ms": behind.ms,
+        "cursor_topic": behind.topic,
+        "cursor_partition": behind.partition,
+        "cursor_incarnation": behind.incarnation,
+        "cursor_offset": behind.offset,
+        "end_ms": to.ms,
+        "end_topic": to.topic,
+        "end_partition": to.partition,
+        "end_incarnation": to.incarnation,
+        "end_offset": to.offset,
     }

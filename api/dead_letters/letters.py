@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from api.clickhouse import ClickHouseReader, Row
 from api.cursors import Cursor
 from api.dead_letters.filters import State
+from api.dead_letters.pages import Found
 from schemas.dead_letters import MAX_PAYLOAD, Action
 from schemas.decoding import canonical_time
 
@@ -24,14 +25,17 @@ FROM dead_letters
 """
 
 # By the key's first column too, which finds them where the index of ids alone would read more.
+AT: Final = """
+WHERE received_at IN {received:Array(DateTime64(3, 'UTC'))}
+  AND dead_letter_id IN {ids:Array(UUID)}
+LIMIT 1 BY dead_letter_id
+"""
+
 LETTERS: Final = """
 SELECT
     toString(dead_letter_id), topic, partition, offset, toUnixTimestamp64Milli(arrived_at),
     reason, detail, key, payload, encoding, headers, truncated
 FROM dead_letters
-WHERE received_at IN {received:Array(DateTime64(3, 'UTC'))}
-  AND dead_letter_id IN {ids:Array(UUID)}
-LIMIT 1 BY dead_letter_id
 """
 
 ACTIONS: Final = """
@@ -93,12 +97,10 @@ class DeadLetterDocument(DeadLetterSummary):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(Found):
     """Where a letter lies in the table, and how large its payload is in bytes."""
 
-    dead_letter_id: UUID
     size: int
-    key: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,8 @@ def place_of(row: Row) -> Place:
     """The place that a row of `PLACES` says."""
     return Place(
         UUID(str(row[0])),
-        _int(row[1]),
         Cursor(_int(row[2]), str(row[3]), _int(row[4]), _int(row[5]), _int(row[6])),
+        _int(row[1]),
     )
 
 
@@ -158,14 +160,29 @@ async def places(clickhouse: ClickHouseReader, ids: Sequence[UUID]) -> dict[UUID
     return {place.dead_letter_id: place for place in map(place_of, rows)}
 
 
-async def letters(clickhouse: ClickHouseReader, at: Sequence[Place]) -> list[StoredLetter]:
+async def places_of(clickhouse: ClickHouseReader, found: Sequence[Found]) -> dict[UUID, Place]:
+    """Where letters lie that were found by their keys."""
+    rows = await rows_at(clickhouse, PLACES, found)
+    return {place.dead_letter_id: place for place in map(place_of, rows)}
+
+
+async def letters(clickhouse: ClickHouseReader, at: Sequence[Found]) -> list[StoredLetter]:
     """The letters at these places, in any order."""
+    return [_letter(row) for row in await rows_at(clickhouse, LETTERS, at)]
+
+
+async def rows_at(
+    clickhouse: ClickHouseReader,
+    select: str,
+    at: Sequence[Found],
+    bound: Mapping[str, object] | None = None,
+) -> list[Row]:
+    """What is selected from the table, with what it binds, at these places, in any order."""
     if not at:
         return []
     received = [_text_of(each.key.ms) for each in at]
     ids = _texts([each.dead_letter_id for each in at])
-    rows = await clickhouse.ask(LETTERS, {"received": received, "ids": ids})
-    return [_letter(row) for row in rows]
+    return await clickhouse.ask(select + AT, {**(bound or {}), "received": received, "ids": ids})
 
 
 async def acted_on(clickhouse: ClickHouseReader, ids: Sequence[UUID]) -> dict[UUID, Acted]:

@@ -9,15 +9,17 @@ from pydantic import BaseModel, Field
 
 from api.analytics.ranges import refuse_repeated
 from api.clickhouse import Row
-from api.cursors import FIRST_PAGE, Cursor, next_page_link, parse_cursor
-from api.dead_letters.filters import (
-    NEWEST_FIRST,
-    Filters,
-    StateFilter,
-    matching,
-    parameters,
+from api.cursors import FIRST_PAGE, next_page_link, parse_cursor
+from api.dead_letters.filters import Filters, StateFilter
+from api.dead_letters.letters import (
+    Acted,
+    DeadLetterSummary,
+    acted_on,
+    moment_text,
+    rows_at,
+    state_of,
 )
-from api.dead_letters.letters import Acted, DeadLetterSummary, acted_on, moment_text, state_of
+from api.dead_letters.pages import find_page
 from api.problems import documented
 from api.state import FromClickHouse
 from api.tables import CSV_DOCUMENTED, table_response
@@ -32,9 +34,7 @@ SELECT
     toString(dead_letter_id), topic, partition, offset, toUnixTimestamp64Milli(arrived_at),
     reason, detail,
     substringUTF8(key, 1, {shown:UInt32}), substringUTF8(payload, 1, {shown:UInt32}), encoding,
-    lengthUTF8(payload) > {shown:UInt32}, truncated,
-    toUnixTimestamp64Milli(received_at),
-    letter_topic, letter_partition, letter_incarnation, letter_offset
+    lengthUTF8(payload) > {shown:UInt32}, truncated
 FROM dead_letters
 """
 
@@ -53,7 +53,13 @@ class DeadLettersQuestion(Filters):
 class DeadLettersPage(BaseModel):
     """A page of dead letters; `next_cursor` is null on the last."""
 
-    items: list[DeadLetterSummary]
+    items: Annotated[
+        list[DeadLetterSummary],
+        Field(
+            description="Fewer than `limit`, even none, also before the last page, where those in "
+            "this state are rare among hundreds of thousands."
+        ),
+    ]
     next_cursor: str | None
 
 
@@ -75,18 +81,13 @@ async def list_dead_letters(
     What was done about a letter shows some hundred milliseconds after it was.
     """
     cursor = FIRST_PAGE if question.cursor is None else parse_cursor(question.cursor)
-    rows = await clickhouse.ask(
-        _LIST + matching(question.state) + NEWEST_FIRST,
-        {
-            **parameters(question, cursor),
-            "shown": SHOWN_CHARACTERS,
-            "limit": question.limit + 1,
-        },
-    )
-    page = rows[: question.limit]
-    acted = await acted_on(clickhouse, [UUID(str(row[0])) for row in page])
-    items = [_item(row, acted.get(UUID(str(row[0])))) for row in page]
-    next_cursor = _cursor_of(page[-1]).text() if len(rows) > len(page) else None
+    page, behind = await find_page(clickhouse, question, question.state, cursor, question.limit)
+    rows = await rows_at(clickhouse, _LIST, page, {"shown": SHOWN_CHARACTERS})
+    by_id = {UUID(str(row[0])): row for row in rows}
+    ids = [each.dead_letter_id for each in page if each.dead_letter_id in by_id]
+    acted = await acted_on(clickhouse, ids)
+    items = [_item(by_id[each], acted.get(each)) for each in ids]
+    next_cursor = None if behind is None else behind.text()
     return table_response(
         request,
         {"items": items, "next_cursor": next_cursor},
@@ -96,15 +97,8 @@ async def list_dead_letters(
     )
 
 
-def _cursor_of(row: Row) -> Cursor:
-    ms, topic, partition, incarnation, offset = row[12:]
-    return Cursor(
-        int(str(ms)), str(topic), int(str(partition)), int(str(incarnation)), int(str(offset))
-    )
-
-
 def _item(row: Row, acted: Acted | None) -> dict[str, object]:
-    identity, topic, partition, offset, arrived, reason, detail, *kept = row[:12]
+    identity, topic, partition, offset, arrived, reason, detail, *kept = row
     key, payload, encoding, cut, truncated = kept
     return {
         "dead_letter_id": identity,
