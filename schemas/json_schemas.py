@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from schemas.cloud_events import CloudEventAttributes, CloudEventData
+from schemas.cloud_event_attributes import CloudEventAttributes, CloudEventData
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event, NewEvent
 from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS, Topic
@@ -46,7 +46,7 @@ _CLOUD_EVENT_RULES: Final[JsonDict] = {
 class CloudEventDocument(CloudEventAttributes):
     """A CloudEvent 1.0 in its JSON format, over HTTP or on Kafka (structured mode)."""
 
-    # For the schema alone: its parts are what checks a CloudEvent (schemas.cloud_events).
+    # For the schema alone: its parts are what checks a CloudEvent (schemas.cloud_event_attributes).
     model_config = ConfigDict(title="CloudEvent", json_schema_extra=_CLOUD_EVENT_RULES)
 
     data: CloudEventData | None = None

@@ -16,13 +16,13 @@ from msgspec.json import Decoder
 from api.bodies import media_type_of, parse_json
 from api.problems import Problem, field_problem
 from api.publishing import Message
+from schemas.cloud_event_attributes import is_json_type
 from schemas.cloud_events import (
     BATCH_MEDIA_TYPE,
     MEDIA_TYPE,
     CloudEvent,
     from_binary,
     from_structured,
-    is_json_type,
 )
 from schemas.decoding import InvalidEvent
 from schemas.explanations import shown

@@ -12,12 +12,12 @@ from cloudevents.core.v1.event import CloudEvent as OfficialEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.cloud_event_attributes import is_json_type
 from schemas.cloud_events import (
     CloudEvent,
     cloud_event_id,
     from_binary,
     from_structured,
-    is_json_type,
 )
 from schemas.decoding import InvalidEvent, encode_wire_event
 from schemas.limits import MAX_METADATA_BYTES, MAX_NAME_CHARACTERS, MAX_PATH_CHARACTERS
