@@ -16,7 +16,7 @@ from schemas.dead_letters import dead_letter_action
 from schemas.decoding import canonical_time
 from tests.api.log_of_topics import LogOfTopics
 from tests.api.requests import JSON, Answer, ask, get
-from tests.weir import Json, Weir
+from tests.weir import Json, Weir, all_taken
 
 pytestmark = pytest.mark.services
 
@@ -59,6 +59,27 @@ async def _arrived(
     topic: str = "page-views",
 ) -> list[Json]:
     before = {each["dead_letter_id"] for each in await listed(weir, state="all", limit=1000)}
+    await produce(weir, messages, topic)
+    letters: list[Json] = []
+
+    async def all_there() -> bool:
+        letters[:] = [
+            each
+            for each in await listed(weir, state="all", limit=1000)
+            if each["dead_letter_id"] not in before
+        ]
+        return len(letters) >= len(messages)
+
+    await weir.eventually(all_there)
+    return letters
+
+
+async def produce(
+    weir: Weir,
+    messages: Sequence[tuple[bytes | None, bytes | None, Headers]],
+    topic: str,
+) -> None:
+    """Writes messages with headers, compressed."""
     producer = AIOKafkaProducer(
         bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
         enable_idempotence=True,
@@ -74,18 +95,6 @@ async def _arrived(
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
-    letters: list[Json] = []
-
-    async def all_there() -> bool:
-        letters[:] = [
-            each
-            for each in await listed(weir, state="all", limit=1000)
-            if each["dead_letter_id"] not in before
-        ]
-        return len(letters) >= len(messages)
-
-    await weir.eventually(all_there)
-    return letters
 
 
 async def post(weir: Weir, target: str, document: Json | None = None) -> Answer:
@@ -218,6 +227,31 @@ async def test_what_lacks_only_an_event_id_gets_the_letters_and_keeps_its_arriva
     assert canonical_time(occurred_at.replace(tzinfo=UTC)) == letter["arrived_at"]
 
 
+@pytest.mark.parametrize("good_copy", ["before the replay", "after the replay"])
+@pytest.mark.parametrize("wrong", ["wrong_key", "wrong_topic"])
+async def test_what_was_mended_counts_once_beside_its_good_copy(
+    edge: Weir, wrong: str, good_copy: str
+) -> None:
+    path = f"/beside/{uuid4()}"
+    conversion = event(event_type="conversion", user_id="u-1", path=path)
+    value = orjson.dumps(conversion)
+    topic = {"wrong_key": "conversions", "wrong_topic": "page-views"}[wrong]
+    key = {"wrong_key": b"u-2", "wrong_topic": b"u-1"}[wrong]
+    [letter] = await _arrived(edge, [(key, value, [])], topic)
+    assert letter["reason"] == wrong
+    if good_copy == "before the replay":
+        await edge.produce("conversions", [(b"u-1", value)])
+        await edge.eventually(partial(counted, edge, path, 1))
+    answer = await post(edge, f"/{letter['dead_letter_id']}/replay")
+    assert answer.json["event_id"] == conversion["event_id"]
+    await edge.eventually(partial(in_state, edge, letter, "replayed"))
+    if good_copy == "after the replay":
+        await edge.eventually(partial(counted, edge, path, 1))
+        await edge.produce("conversions", [(b"u-1", value)])
+    await edge.eventually(partial(all_taken, edge))
+    assert await counted(edge, path, 1)
+
+
 async def test_topic_and_key_are_mended(edge: Weir, topics: LogOfTopics) -> None:
     path = f"/mended/{uuid4()}"
     conversion = event(event_type="conversion", user_id="u-1", path=path)
@@ -240,10 +274,13 @@ async def test_a_cloud_event_is_replayed_as_the_one_that_it_is(
         ("ce_source", path.encode()),
         ("ce_type", b"conversion"),
         ("ce_subject", path.encode()),
+        ("ce_time", b"2026-11-01T10:00:00+01:00"),
+        ("ce_tenant", b"x"),
         ("content-type", b"application/json"),
     ]
+    value = b'{"metadata":{"a":1}}'
     # The CloudEvent's key would be its id.
-    letter = await sent_with_headers(edge, headers, b'{"metadata":{"a":1}}', "conversions")
+    letter = await sent_with_headers(edge, headers, value, "conversions")
     assert letter["reason"] == "wrong_key"
     target = f"{LETTERS}/{letter['dead_letter_id']}"
     shown = (await get(edge, target)).json
@@ -254,6 +291,23 @@ async def test_a_cloud_event_is_replayed_as_the_one_that_it_is(
     [(topic, record)] = await topics.since(before)
     assert (topic, record.key) == ("conversions", b"order 1")
     await edge.eventually(partial(counted, edge, path, 1))
+    # And the producer sends it again as it was, with the right key.
+    await produce(edge, [(b"order 1", value, headers)], "conversions")
+    await edge.eventually(partial(all_taken, edge))
+    rows = edge.query(
+        """SELECT toString(event_id), event_type, source, toString(occurred_at), metadata
+        FROM events WHERE path = {path:String}""",
+        path=path,
+    )
+    assert rows == [
+        (
+            str(cloud_event_id(path, "order 1")),
+            "conversion",
+            path,
+            "2026-11-01 09:00:00.000",
+            '{"cloudevent":{"tenant":"x"},"a":1}',
+        )
+    ]
 
 
 async def test_what_is_kept_in_part_is_not_replayed_as_something_else(
