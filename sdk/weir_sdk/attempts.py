@@ -50,7 +50,7 @@ class Attempts:
                 async with asyncio.timeout(max(_SHORTEST_ATTEMPT, deadline - time.monotonic())):
                     await self._start_transport()
                     sending = True
-                    return await self._transport.send(batch)
+                    return _checked(await self._transport.send(batch))
             except Unavailable as error:
                 reason = str(error)
                 in_doubt = in_doubt or error.in_doubt
@@ -89,3 +89,10 @@ class Attempts:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def _checked(outcome: object) -> Outcome:
+    """What a transport returned, which may be anybody's."""
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"send must return an Outcome, not {type(outcome).__name__}")
+    return outcome

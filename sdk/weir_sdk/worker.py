@@ -153,6 +153,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a transport may be anybody's
             log.warning("the transport could not be stopped: %s", type(error).__name__)
         await self._cancel(asyncio.all_tasks() - {asyncio.current_task()})
+        if pump.done() and not pump.cancelled():
+            pump.result()
 
     def _note_current_task(self) -> None:
         """Closing waits for this task, as long as it may."""

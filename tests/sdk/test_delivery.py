@@ -138,6 +138,23 @@ async def test_a_transport_that_breaks_ends_nothing() -> None:
     assert (client.counts.dropped, client.counts.in_doubt) == (3, 3)
 
 
+class Forgetful(Kept):
+    async def send(self, batch: Sequence[Message]) -> Outcome:
+        return None  # type: ignore[return-value]
+
+
+async def test_a_transport_that_returns_nothing_leaves_its_events_in_doubt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = quiet_client(Forgetful())
+    client.enqueue("page_view", "/")
+    with pytest.raises(WeirUnavailable, match="the transport failed"):
+        await client.page_view("/")
+    await client.close()
+    assert (client.counts.dropped, client.counts.in_doubt, client.counts.buffered) == (2, 2, 0)
+    assert "must return an Outcome" in caplog.text
+
+
 async def test_an_awaited_event_returns_its_id_when_it_is_confirmed() -> None:
     kept = Kept()
     async with quiet_client(kept) as client:
