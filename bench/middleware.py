@@ -18,11 +18,13 @@ async def against_none(weir: Weir, folder: Path, say: Callable[[str], None]) -> 
     """(f) requests a second of a full host, and p50 of a host that one client asks.
 
     The host is the empty endpoint of (a), alone and with the middleware that sends to a running
-    Weir by HTTP. The client and all of Weir run beside it on the same machine.
+    Weir by HTTP. The client and all of Weir run beside it on the same machine, and take from what
+    both hosts may have; the processor time of a request, thread included, is the host's alone.
     """
     api = await weir.start_api()
     target = weir.url
-    hosts: list[tuple[str, ManagedProcess]] = []
+    hosts: list[ManagedProcess] = []
+    roots: list[str] = []
     for url in ("", target):
         port = free_port()
         weir.url = f"http://127.0.0.1:{port}"
@@ -30,17 +32,28 @@ async def against_none(weir: Weir, folder: Path, say: Callable[[str], None]) -> 
             ["-m", "bench.middleware_host"], {"WEIR_API_PORT": str(port), "WEIR_URL": url}
         )
         await weir.eventually(weir.api_ready, process=process)
-        hosts.append((f"{weir.url}/analytics/events", process))
+        hosts.append(process)
+        roots.append(weir.url)
     body = orjson.dumps(EVENT)
-    urls = (hosts[0][0], hosts[1][0])
+    urls = (f"{roots[0]}/analytics/events", f"{roots[1]}/analytics/events")
+    before = [await _counts(weir, root) for root in roots]
     full = await paired_load(
         urls, body, connections=CONNECTIONS, windows=WINDOWS, seconds=1, folder=folder
     )
+    after = [await _counts(weir, root) for root in roots]
+    alone, through = (
+        (after[each]["cpu"] - before[each]["cpu"]) / answers * 1e6
+        for each, answers in enumerate((full.answers_a, full.answers_b))
+    )
     calm = await paired_load(urls, body, connections=1, windows=WINDOWS, seconds=0.5, folder=folder)
-    _, counts = await weir.get("/counts")
+    counts = await _counts(weir, roots[1])
     say(
         f"(f) the middleware, HTTP transport: {full.rate_b:,.0f} requests/s through it, "
         f"{full.rate_a:,.0f} without: {full.ratio - 1:+.1%} (asked: at most -5 %)"
+    )
+    say(
+        f"    processor time of a request: {through:.1f} µs through it, {alone:.1f} µs without: "
+        f"{through - alone:+.1f} µs ({through / alone - 1:+.1%})"
     )
     say(
         f"    p50 of one client: {calm.p50_b * 1000:.0f} µs through it, "
@@ -48,8 +61,14 @@ async def against_none(weir: Weir, folder: Path, say: Callable[[str], None]) -> 
         "(asked: at most +50)"
     )
     say(
-        f"    of {counts['recorded']:,} recorded {counts['sent']:,} are sent "
-        f"and {counts['dropped']:,} dropped"
+        f"    of {counts['recorded']:,.0f} recorded {counts['sent']:,.0f} are sent "
+        f"and {counts['dropped']:,.0f} dropped"
     )
-    for process in (api, *(each for _, each in hosts)):
+    for process in (api, *hosts):
         await process.stop()
+
+
+async def _counts(weir: Weir, root: str) -> dict[str, float]:
+    weir.url = root
+    _, found = await weir.get("/counts")
+    return {name: float(value) for name, value in found.items()}

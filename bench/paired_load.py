@@ -19,7 +19,10 @@ from bench.http_load import Measured, run_load
 
 @dataclass(frozen=True)
 class Paired:
-    """Medians over the windows: requests/s and p50 in ms of each, and of the pairs' ratios."""
+    """Medians over the windows: requests/s and p50 in ms of each, and of the pairs' ratios.
+
+    `answers_a` and `answers_b` are all that each gave, those of the first turn too.
+    """
 
     rate_a: float
     rate_b: float
@@ -27,17 +30,21 @@ class Paired:
     p50_a: float
     p50_b: float
     p50_difference: float
+    answers_a: int
+    answers_b: int
 
 
 async def run_pairs(
     urls: tuple[str, str], body: bytes, connections: int, windows: int, seconds: float
 ) -> Paired:
     pairs: list[tuple[Measured, Measured]] = []
+    answers = [0, 0]
     for turn in range(windows + 1):
         measured: dict[int, Measured] = {}
         # Who comes first changes, so that whatever drifts favours neither.
         for which in (0, 1) if turn % 2 else (1, 0):
             measured[which] = await run_load(urls[which], body, connections, seconds)
+            answers[which] += sum(measured[which].statuses.values())
         # The first turn warms up.
         if turn:
             pairs.append((measured[0], measured[1]))
@@ -48,6 +55,7 @@ async def run_pairs(
         median(a.p50 for a, _ in pairs),
         median(b.p50 for _, b in pairs),
         median(b.p50 - a.p50 for a, b in pairs),
+        *answers,
     )
 
 
