@@ -46,7 +46,8 @@ PARTITION BY toYear(time)
 -- the range, which lie within a span or two) or of one (a series). Values within a span serve
 -- both, where a read takes few rows.
 ORDER BY (dimension, unit, event_type, bot, span, value, time)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 128;
+-- Whole granules are read, and a row of many visitors is large.
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 128, index_granularity_bytes = 16384;
 
 -- What is there already.
 INSERT INTO event_counts
