@@ -75,6 +75,7 @@ class Worker:
         self._closed = False
         self._awaited: dict[Future[None], str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._popped = 0
         self._unsettled = 0
         self._loop = asyncio.SelectorEventLoop()
         self._loop.set_default_executor(_InPlace())
@@ -175,7 +176,13 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._options.flush_interval)
             stopping = self._stopping.is_set()
+            # What comes meanwhile waits for the next look unless it fills a batch: else a busy host
+            # is never left alone, and each of the small batches costs a request.
+            due = self._popped + len(self._waiting)
             while self._waiting and not self._over:
+                full = len(self._waiting) >= self._options.batch_size
+                if not (self._popped < due or full or self._stopping.is_set()):
+                    break
                 if batch := self._take():
                     await self._deliver(batch)
             self._tally.report(time.monotonic())
@@ -186,6 +193,7 @@ class Worker:
         with self._tally.lock:
             items = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
             self._tally.taken += len(items)
+        self._popped += len(items)
         self._unsettled += len(items)
         return items
 

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from time import monotonic
 
 import pytest
@@ -48,6 +49,33 @@ async def test_batches_keep_to_their_bounds_and_lose_nothing() -> None:
     sizes = [sum(len(each.body) + 1 for each in batch) + 1 for batch in kept.batches]
     assert max(sizes) <= MAX_REQUEST_BYTES
     assert client.counts.sent == client.counts.recorded == 350
+
+
+class Busy(Kept):
+    """While one batch is under way the next event comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client = WeirClient(transport=self, flush_interval=0.1)
+        self.times: list[float] = []
+        self.enough = threading.Event()
+
+    async def send(self, batch: Sequence[Message]) -> Outcome:
+        self.times.append(monotonic())
+        if len(self.times) < 5:
+            self.client.enqueue("page_view", "/")
+        else:
+            self.enough.set()
+        return await super().send(batch)
+
+
+async def test_what_comes_while_a_batch_is_sent_waits_for_the_next_look() -> None:
+    busy = Busy()
+    busy.client.enqueue("page_view", "/")
+    assert await asyncio.to_thread(busy.enough.wait, 10)
+    await busy.client.close()
+    assert all(after - before > 0.09 for before, after in pairwise(busy.times))
+    assert busy.client.counts.sent == 5
 
 
 async def test_a_full_buffer_drops_the_new_ones_and_counts_them() -> None:
