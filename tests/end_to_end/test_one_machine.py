@@ -51,7 +51,7 @@ class Running:
     async def summary(self) -> dict[str, int]:
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"{self.url}/analytics/summary?limit=10000") as answer,
+            session.get(f"{self.url}/analytics/summary?limit=10000&bots=include") as answer,
         ):
             document = await answer.json()
             return {item["path"]: item["count"] for item in document["items"]}
