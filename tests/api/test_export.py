@@ -418,7 +418,11 @@ async def test_clickhouse_killed_in_mid_answer(fragile: tuple[Weir, ClickHouseSe
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
     assert "ClickHouse" in (await get(weir, EXPORT)).problem(503)["detail"]
-    assert logged(api, "export broken off")
+
+    async def broken_off() -> bool:
+        return logged(api, "export broken off")
+
+    await weir.eventually(broken_off, within=10, process=api)
     assert not logged(api, "Traceback")
     await clickhouse.start()
     assert len(await exported(weir, "ndjson", **MANY)) == ROWS
