@@ -129,7 +129,7 @@ def _from_rollup(
     FROM event_counts
     WHERE dimension = {{dimension:String}}{key.sql}{one_value}
       AND (unit, span) IN {{spans:Array(Tuple(UInt32, UInt32))}}
-      AND {_IN_STRETCHES.format(at=_AT)}""",  # noqa: S608
+      AND {_IN_STRETCHES.format(at=_AT, of="")}""",  # noqa: S608
         parameters,
     )
 
@@ -145,7 +145,7 @@ def _from_events(
     parameters: dict[str, object] = {}
     within = _within(stretches, parameters) if stretches else "false"
     condition = of_events(filters)
-    at = f"roundDown(toUnixTimestamp64Milli(occurred_at), {_BOUNDARIES})" if bucketed else "0"
+    at = f"roundDown({_AT_MS}, {_BOUNDARIES})" if bucketed else "0"
     # A name of the fixed list of dimensions, never a client's text.
     grouped = grouping or "''"
     state = f"uniqCombinedStateIf({_precision(dimension)})"
@@ -167,14 +167,15 @@ _UNIT: Final = 1 << 32
 _AT: Final = "toInt64(unit) * 4294967296 + toUnixTimestamp(time)"
 # In a stretch is what begins later than the last end before it.
 _IN_STRETCHES: Final = (
-    "roundDown({at}, {{starts:Array(Int64)}}) > roundDown({at}, {{ends:Array(Int64)}})"
+    "roundDown({at}, {{{of}starts:Array(Int64)}}) > roundDown({at}, {{{of}ends:Array(Int64)}})"
 )
+_AT_MS: Final = "toUnixTimestamp64Milli(occurred_at)"
 
 
-def _starts_and_ends(stretches: Sequence[Stretch]) -> dict[str, object]:
+def _starts_and_ends(stretches: Sequence[Stretch], of: str = "") -> dict[str, object]:
     return {
-        "starts": [0, *(each.start for each in stretches)],
-        "ends": [0, *(each.end for each in stretches)],
+        f"{of}starts": [0, *(each.start for each in stretches)],
+        f"{of}ends": [0, *(each.end for each in stretches)],
     }
 
 
@@ -202,12 +203,8 @@ def _within(stretches: Sequence[Stretch], parameters: dict[str, object]) -> str:
         parameters |= {"tail_start": others[0].start, "tail_end": others[-1].end}
         condition += f" OR ({_BETWEEN.format(which='tail')}"
         if len(others) > 1:
-            bound = _starts_and_ends(others)
-            parameters |= {"raw_starts": bound["starts"], "raw_ends": bound["ends"]}
-            condition += (
-                " AND roundDown(toUnixTimestamp64Milli(occurred_at), {raw_starts:Array(Int64)})"
-                " > roundDown(toUnixTimestamp64Milli(occurred_at), {raw_ends:Array(Int64)})"
-            )
+            parameters |= _starts_and_ends(others, "raw_")
+            condition += f" AND {_IN_STRETCHES.format(at=_AT_MS, of='raw_')}"
         condition += ")"
     return f"({condition})"
 

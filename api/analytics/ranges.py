@@ -1,7 +1,7 @@
 """Parameters that questions share: the range of time, the kind of event, how many."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -114,6 +114,12 @@ def epoch_ms(moment: datetime | None, otherwise: datetime) -> int:
 def boundaries_of(range_: Range) -> list[int]:
     """Begin and end in epoch ms; open ends reach as far as there are times."""
     return [epoch_ms(range_.start, EARLIEST_OCCURRED_AT), epoch_ms(range_.end, LATEST)]
+
+
+def period_of(range_: Range, now: datetime, otherwise: timedelta) -> tuple[datetime, datetime]:
+    """Begin and end: without `to` it ends now, without `from` it begins so much earlier."""
+    end = range_.end or max(now, range_.start or now)
+    return range_.start or max(EARLIEST_OCCURRED_AT, end - otherwise), end
 
 
 _MICROSECOND: Final = datetime.resolution

@@ -13,12 +13,11 @@ from api.analytics.breakdown import most_counted
 from api.analytics.buckets import Interval, TooManyBuckets, bucket_starts, local_text, zone_named
 from api.analytics.counts import counts
 from api.analytics.filters import Filters, GroupBy
-from api.analytics.ranges import epoch_ms, refuse_repeated
+from api.analytics.ranges import epoch_ms, period_of, refuse_repeated
 from api.problems import documented, field_problem
 from api.state import FromClickHouse, Now
 from api.tables import CSV_DOCUMENTED, table_response
 from schemas.decoding import canonical_time
-from schemas.limits import EARLIEST_OCCURRED_AT
 
 router = APIRouter(tags=["analytics"])
 
@@ -111,8 +110,7 @@ async def count_over_time(
     now: Now,
 ) -> Response:
     """Gaps are filled with zero; a day has 23 or 25 hours when the zone's clock is changed."""
-    end = question.end or max(now, question.start or now)
-    start = question.start or max(EARLIEST_OCCURRED_AT, end - DEFAULT_RANGE[question.interval])
+    start, end = period_of(question, now, DEFAULT_RANGE[question.interval])
     starts = _starts(question, start, end)
     boundaries = [epoch_ms(start, start), *(epoch_ms(each, start) for each in starts[1:])]
     boundaries.append(epoch_ms(end, end))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.analytics.counts import counts
 from api.analytics.filters import Filters
-from api.analytics.ranges import epoch_ms, refuse_repeated
+from api.analytics.ranges import epoch_ms, period_of, refuse_repeated
 from api.problems import documented
 from api.state import FromClickHouse, Now
 from api.tables import CSV_DOCUMENTED, table_response
@@ -91,8 +91,7 @@ async def total(
     now: Now,
 ) -> Response:
     """The same measures of two periods of one length, one after the other."""
-    end = question.end or max(now, question.start or now)
-    start = question.start or max(EARLIEST_OCCURRED_AT, end - DEFAULT_PERIOD)
+    start, end = period_of(question, now, DEFAULT_PERIOD)
     before = max(EARLIEST_OCCURRED_AT, start - (end - start))
     boundaries = [epoch_ms(each, start) for each in (before, start, end)]
     counted = counts(question.model_copy(update={"event_type": None}), boundaries, "")

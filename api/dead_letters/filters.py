@@ -16,7 +16,7 @@ Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9
 Reason = Annotated[str, Field(min_length=1, max_length=100)]
 
 # The table's key (received_at, letter_topic, …) read backwards, as for events. A letter comes
-# after the message that it is about: with an hour for brokers whose clocks differ, `from` cuts
+# after the message that it is about: with SKEW between them, `from` cuts
 # the range of the index.
 MATCHING: Final = """
 WHERE received_at <= fromUnixTimestamp64Milli({cursor_ms:Int64})
@@ -42,7 +42,8 @@ ORDER BY received_at DESC, letter_topic DESC, letter_partition DESC, letter_inca
     letter_offset DESC
 LIMIT {limit:UInt32} OFFSET {skipped:UInt32}
 """
-_SKEW: Final = timedelta(hours=1)
+SKEW: Final = timedelta(hours=1)
+"""So much may the clocks of brokers differ."""
 _BEFORE_ALL: Final = Cursor(0, "", 0, 0, 0)
 
 
@@ -97,7 +98,7 @@ def parameters(filters: Filters, behind: Cursor, to: Cursor | None = None) -> di
     """What `MATCHING` binds: for letters behind a cursor, up to another and with that."""
     to = to or _BEFORE_ALL
     start = filters.start or EARLIEST_OCCURRED_AT
-    letters_from = max(start - _SKEW, EARLIEST_OCCURRED_AT)
+    letters_from = max(start - SKEW, EARLIEST_OCCURRED_AT)
     return {
         "start": epoch_ms(start, start),
         "letters_from": epoch_ms(letters_from, letters_from),

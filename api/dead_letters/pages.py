@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from api.clickhouse import ClickHouseReader, Row
 from api.cursors import Cursor
-from api.dead_letters.filters import MATCHING, NEWEST_FIRST, Filters, StateFilter, parameters
+from api.dead_letters.filters import MATCHING, NEWEST_FIRST, SKEW, Filters, StateFilter, parameters
 
 # The key's columns, by which a list is ordered.
 _KEY: Final = """
@@ -19,8 +20,8 @@ FROM dead_letters
 _COUNT: Final = "SELECT count() FROM dead_letters"
 
 # What was done about the letters that are looked at, and nothing else: by their ids, and since
-# the oldest of them. An hour for brokers whose clocks differ.
-_SKEW_MS: Final = 3_600_000
+# the oldest of them.
+_SKEW_MS: Final = SKEW // timedelta(milliseconds=1)
 _ACTIONS: Final = f"""
     SELECT dead_letter_id FROM dead_letter_actions
     WHERE received_at >= fromUnixTimestamp64Milli({{actions_from:Int64}})

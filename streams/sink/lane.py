@@ -222,9 +222,7 @@ class Lane:
         async with self._parts.making:
             for start in range(0, len(records), CHUNK):
                 part = self._parts.destination.make(self._source, records[start : start + CHUNK])
-                made.ids.extend(part.ids)
-                made.rows.extend(part.rows)
-                made.invalid.extend(part.invalid)
+                made.take(part)
                 await asyncio.sleep(0)
         return made
 

@@ -46,3 +46,9 @@ class Made:
     ids: list[bytes]
     rows: list[Row]
     invalid: list[tuple[Record, Invalid]]
+
+    def take(self, part: "Made") -> None:
+        """Adds what became of the records that follow."""
+        self.ids.extend(part.ids)
+        self.rows.extend(part.rows)
+        self.invalid.extend(part.invalid)

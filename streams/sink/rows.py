@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from schemas.cloud_events import CloudEvent
 from schemas.dead_letters import DeadLetter, DeadLetterAction
@@ -29,6 +29,8 @@ class Destination:
     columns: tuple[str, ...]
     make: Callable[[Source, Sequence[Record]], Made]
 
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 CHUNK: Final = 500
 """So many events are checked together; where one of them is unusual, each is looked at alone."""
@@ -96,9 +98,7 @@ def event_rows(topic: Topic, source: Source, records: Sequence[Record]) -> Made:
             usual = rows_of_usual_events(topic, source, chunk, latest)
         if usual is None:
             usual = _single_rows(topic, source, chunk)
-        made.ids.extend(usual.ids)
-        made.rows.extend(usual.rows)
-        made.invalid.extend(usual.invalid)
+        made.take(usual)
     return made
 
 
@@ -147,65 +147,71 @@ def _explained_row(topic: Topic, source: Source, record: Record) -> tuple[bytes,
 
 def dead_letter_rows(source: Source, records: Sequence[Record]) -> Made:
     """The rows of dead letters; others have none (somebody else wrote to the topic)."""
-    made = Made([], [], [])
-    for record in records:
-        try:
-            letter = DeadLetter.model_validate_json(record.value or b"")
-        except ValidationError as error:
-            failure = Invalid("invalid_field", invalid_event(error).detail)
-            made.invalid.append((record, failure))
-            continue
-        made.ids.append(letter.dead_letter_id.bytes)
-        made.rows.append(
-            (
-                str(letter.dead_letter_id),
-                letter.topic,
-                letter.partition,
-                letter.offset,
-                letter.arrived_at / 1000,
-                letter.reason,
-                letter.detail,
-                letter.key or "",
-                letter.payload or "",
-                orjson.dumps(letter.headers).decode() if letter.headers else "",
-                letter.encoding,
-                letter.truncated,
-                record.timestamp / 1000,
-                source.partition.topic,
-                source.partition.partition,
-                source.incarnation,
-                record.offset,
-            )
+
+    def row(letter: DeadLetter, record: Record) -> tuple[bytes, Row]:
+        return letter.dead_letter_id.bytes, (
+            str(letter.dead_letter_id),
+            letter.topic,
+            letter.partition,
+            letter.offset,
+            letter.arrived_at / 1000,
+            letter.reason,
+            letter.detail,
+            letter.key or "",
+            letter.payload or "",
+            orjson.dumps(letter.headers).decode() if letter.headers else "",
+            letter.encoding,
+            letter.truncated,
+            *_arrival(source, record),
         )
-    return made
+
+    return _rows_of(DeadLetter, records, row)
 
 
 def action_rows(source: Source, records: Sequence[Record]) -> Made:
     """The rows of what was done about dead letters; others have none."""
+
+    def row(action: DeadLetterAction, record: Record) -> tuple[bytes, Row]:
+        return action.action_id.bytes, (
+            str(action.action_id),
+            str(action.dead_letter_id),
+            action.action,
+            None if action.event_id is None else str(action.event_id),
+            canonical_time(action.at),
+            *_arrival(source, record),
+        )
+
+    return _rows_of(DeadLetterAction, records, row)
+
+
+def _rows_of(
+    model: type[_Model],
+    records: Sequence[Record],
+    row: Callable[[_Model, Record], tuple[bytes, Row]],
+) -> Made:
+    """The rows of records that only Weir itself writes: all of one model."""
     made = Made([], [], [])
     for record in records:
         try:
-            action = DeadLetterAction.model_validate_json(record.value or b"")
+            identity, columns = row(model.model_validate_json(record.value or b""), record)
         except ValidationError as error:
             failure = Invalid("invalid_field", invalid_event(error).detail)
             made.invalid.append((record, failure))
-            continue
-        made.ids.append(action.action_id.bytes)
-        made.rows.append(
-            (
-                str(action.action_id),
-                str(action.dead_letter_id),
-                action.action,
-                None if action.event_id is None else str(action.event_id),
-                canonical_time(action.at),
-                record.timestamp / 1000,
-                source.partition.topic,
-                source.partition.partition,
-                source.incarnation,
-                record.offset,
-            )
-        )
+        else:
+            made.ids.append(identity)
+            made.rows.append(columns)
     return made
+
+
+def _arrival(source: Source, record: Record) -> Row:
+    """When the record arrived and where it lies, as each table but `events` ends."""
+    return (
+        record.timestamp / 1000,
+        source.partition.topic,
+        source.partition.partition,
+        source.incarnation,
+        record.offset,
+    )
 
 
 def _moment(ms: int) -> datetime:
