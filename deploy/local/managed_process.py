@@ -86,13 +86,13 @@ class ManagedProcess:
     def terminate(self) -> None:
         """Ask it to end (SIGTERM)."""
         with self._signalling:
-            if self.running:
+            if self._has_number:
                 os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """End it and all of its process group at once (SIGKILL)."""
         with self._signalling:
-            if self.running:
+            if self._has_number:
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def stop(self, deadline: float = 10.0) -> int | None:
@@ -112,6 +112,11 @@ class ManagedProcess:
 
     def last_lines(self, count: int = 20) -> list[str]:
         return last_lines(self.log, count)
+
+    @property
+    def _has_number(self) -> bool:
+        """Whether its number is still its own: it is reaped before its log is complete."""
+        return self._popen is not None and self._popen.returncode is None
 
     @property
     def _started(self) -> "subprocess.Popen[bytes]":
