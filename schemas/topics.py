@@ -7,8 +7,9 @@ from pydantic import BaseModel
 
 from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.events import Event
+from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold, Reply
 
-Process = Literal["api", "sink", "producers"]
+Process = Literal["api", "sink", "quotas", "producers"]
 
 DAY_MS: Final = 86_400_000
 MIB: Final = 1_048_576
@@ -16,11 +17,14 @@ MIB: Final = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `key` says in words what the message key is; sizes in bytes, times in ms."""
+    """One topic. `key` says in words what the message key is; sizes in bytes, times in ms.
+
+    Without a model it is a worker's own, which nobody else reads.
+    """
 
     name: str
     key: str
-    model: type[BaseModel]
+    model: type[BaseModel] | None
     partitions: int
     retention_ms: int
     max_message_bytes: int
@@ -107,12 +111,90 @@ CUSTOM_EVENTS: Final = Topic(
     dead_letters=DEAD_LETTERS.name,
 )
 
+USER_PARTITIONS: Final = 4
+"""Of every topic that is keyed by `user_id`, so that a user's messages meet one worker."""
+
+QUOTA_COMMANDS: Final = Topic(
+    name="quota-commands",
+    key="user_id",
+    model=AnyQuotaCommand,
+    partitions=USER_PARTITIONS,
+    retention_ms=7 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("api", "producers"),
+    read_by=("quotas",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+QUOTA_DECISIONS: Final = Topic(
+    name="quota-decisions",
+    key="user_id",
+    model=QuotaDecision,
+    partitions=USER_PARTITIONS,
+    # The ledger in ClickHouse is for ever; a sink that was away for a month misses nothing.
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("quotas",),
+    read_by=("sink", "producers"),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+QUOTA_THRESHOLDS: Final = Topic(
+    name="quota-thresholds",
+    key="user_id",
+    model=QuotaThreshold,
+    partitions=USER_PARTITIONS,
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("quotas",),
+    read_by=("producers",),
+    dead_letters=None,
+)
+
+QUOTA_ACCOUNTS: Final = Topic(
+    name="quota-accounts",
+    key="user_id, or user_id and command_id",
+    model=None,
+    partitions=USER_PARTITIONS,
+    retention_ms=-1,
+    max_message_bytes=MIB,
+    written_by=("quotas",),
+    read_by=("quotas",),
+    dead_letters=None,
+    settings={
+        "cleanup.policy": "compact",
+        # A worker that was frozen may write old values when it wakes up: until they are compacted
+        # the newer one is there too, and a reader takes the newer.
+        "min.compaction.lag.ms": str(DAY_MS),
+        "min.cleanable.dirty.ratio": "0.1",
+        "segment.ms": str(DAY_MS),
+    },
+)
+
+REPLIES: Final = Topic(
+    name="replies",
+    key="request_id",
+    model=Reply,
+    # An edge process reads one of them; several may share one.
+    partitions=8,
+    retention_ms=DAY_MS // 24,
+    max_message_bytes=MIB,
+    written_by=("quotas",),
+    read_by=("api",),
+    dead_letters=None,
+)
+
 TOPICS: Final[tuple[Topic, ...]] = (
     PAGE_VIEWS,
     CONVERSIONS,
     CUSTOM_EVENTS,
     DEAD_LETTERS,
     DEAD_LETTER_ACTIONS,
+    QUOTA_COMMANDS,
+    QUOTA_DECISIONS,
+    QUOTA_THRESHOLDS,
+    QUOTA_ACCOUNTS,
+    REPLIES,
 )
 EVENT_TOPICS: Final[tuple[Topic, ...]] = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS)
 

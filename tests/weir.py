@@ -215,6 +215,7 @@ async def all_taken(weir: Weir) -> bool:
         partitions = [
             TopicPartition(weir.topic(topic.name), number)
             for topic in TOPICS
+            if "sink" in topic.read_by
             for number in range(topic.partitions)
         ]
         ends = await consumer.end_offsets(partitions)

@@ -1,0 +1,247 @@
+"""Quotas as they lie on Kafka: commands to a user's account, and what was decided."""
+
+from typing import Annotated, Final, Literal
+from uuid import UUID, uuid5
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+
+from schemas.limits import EARLIEST_OCCURRED_AT, MAX_NAME_CHARACTERS
+
+MAX_CREDITS: Final = 1_000_000_000
+"""Of one command; what a plan or top-ups add up to stays far below 2**53, which JSON keeps."""
+
+MAX_TOP_UPS: Final = 100
+"""Top-ups that an account holds at once."""
+
+REQUEST_ID_HEADER: Final = "request-id"
+REPLY_PARTITION_HEADER: Final = "reply-partition"
+"""Headers of a command that waits for a reply: 16 bytes, and a number of `replies` in ASCII."""
+
+_NAMESPACE: Final = UUID("0d3c7c35-6d8a-5c0e-9d3e-51a4e2a1d6f4")
+
+Credits = Annotated[int, Field(ge=1, le=MAX_CREDITS)]
+PlanName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$")]
+AccountUser = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_NAME_CHARACTERS,
+        # A table's keys are told apart by a zero byte; no name needs a control character.
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="The user whose account it is; also the message key.",
+    ),
+]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=200, description="What it was for, for the ledger.")
+]
+Moment = Annotated[AwareDatetime, Field(strict=False, ge=EARLIEST_OCCURRED_AT)]
+Id = Annotated[UUID, Field(strict=False)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Period(_Message):
+    """From `start` up to, not with, `end`."""
+
+    start: Moment
+    end: Moment
+
+
+class _Command(_Message):
+    """`issued_at` is the sender's clock: it decides the period, so that a replay decides alike.
+
+    The same `command_id` again gets the first answer and changes nothing; with another content
+    it is refused as a conflict.
+    """
+
+    command_id: Id
+    user_id: AccountUser
+    issued_at: Moment
+    reason: Reason
+
+
+class Show(_Command):
+    """Asks for the account; changes nothing and leaves no decision."""
+
+    kind: Literal["show"] = "show"
+
+
+class Spend(_Command):
+    """Takes credits, all or none."""
+
+    kind: Literal["spend"] = "spend"
+    count: Credits
+    repeatable: Annotated[
+        bool,
+        Field(
+            description="Whether the sender may send the same command again: then a refusal is "
+            "remembered too, so that it gets the same answer."
+        ),
+    ] = True
+
+
+class Refund(_Command):
+    """Undoes one spend of this account, once; `count` of its credits, or all."""
+
+    kind: Literal["refund"] = "refund"
+    spend_id: Annotated[Id, Field(description="The spend's `command_id`.")]
+    count: Credits | None = None
+
+
+class TopUp(_Command):
+    """Adds credits once: until the running period ends, or until they are used."""
+
+    kind: Literal["top_up"] = "top_up"
+    count: Credits
+    lasts: Literal["period", "used"] = "period"
+
+
+class PlanChanged(_Command):
+    """Puts the account on a plan; `period` is the subscription's, absent: calendar months."""
+
+    kind: Literal["plan_changed"] = "plan_changed"
+    plan: PlanName
+    period: Period | None = None
+
+
+class TopUpLeft(_Message):
+    """What is left of a top-up; its id is the `command_id` that granted it."""
+
+    top_up_id: Id
+    left: Annotated[int, Field(ge=0, le=MAX_CREDITS)]
+    used_in_period: Annotated[int, Field(ge=0, le=MAX_CREDITS)] = 0
+    ends_at: Moment | None = None
+
+
+class PastCommand(_Message):
+    """A command that was decided, as the account remembers it."""
+
+    command_id: Id
+    fingerprint: str
+    decision: "QuotaDecision"
+    refunded: bool = False
+
+
+class Restore(_Command):
+    """Sets the account to what the ledger says, after Kafka lost its data (`weir quota rebuild`).
+
+    What lay in the account before is replaced; `remembered` is added to what it remembers.
+    """
+
+    kind: Literal["restore"] = "restore"
+    plan: PlanName
+    period: Period
+    subscription: bool
+    plan_credits_used: Annotated[int, Field(ge=0, lt=1 << 53)]
+    top_ups: Annotated[list[TopUpLeft], Field(max_length=MAX_TOP_UPS)] = []
+    crossed: list[int] = []
+    changes: Annotated[int, Field(ge=0, description="How many changes the ledger holds.")] = 0
+    remembered: Annotated[list[PastCommand], Field(max_length=500)] = []
+
+
+QuotaCommand = Annotated[
+    Show | Spend | Refund | TopUp | PlanChanged | Restore, Field(discriminator="kind")
+]
+
+Problem = Literal[
+    "quota_exceeded",
+    "conflict",
+    "unknown_spend",
+    "already_refunded",
+    "refund_too_large",
+    "unknown_plan",
+    "period_over",
+    "too_many_top_ups",
+]
+
+
+class TopUpChange(_Message):
+    """By how much what is left of a top-up changed."""
+
+    top_up_id: Id
+    change: int
+    ends_at: Moment | None = None
+
+
+class QuotaDecision(_Message):
+    """What became of a command, and the account after it.
+
+    `change` and `top_up_changes` are what the ledger adds up: credits of the plan used in the
+    period that begins at `period_start`, and credits left of each top-up.
+    """
+
+    decision_id: Annotated[
+        Id, Field(description="Of the command's place in its topic: a replay decides the same.")
+    ]
+    command_id: Id
+    user_id: AccountUser
+    kind: Literal["show", "spend", "refund", "top_up", "plan_changed", "restore"]
+    applied: Annotated[bool, Field(description="Whether anything was done.")]
+    problem: Problem | None = None
+    reason: Reason
+    count: Annotated[int, Field(ge=0, description="Credits asked for, or given back.")] = 0
+    spend_id: Id | None = None
+    change: Annotated[int, Field(description="Credits of the plan: + used, - given back.")] = 0
+    top_up_changes: list[TopUpChange] = []
+    number: Annotated[
+        int, Field(ge=0, description="Of this change in the account, from 1; 0: no change.")
+    ] = 0
+    plan: PlanName
+    plans_version: int
+    subscription: Annotated[
+        bool, Field(description="Whether the period is a subscription's own.")
+    ] = False
+    limit: Annotated[int, Field(ge=0, description="Plan and top-ups of the period together.")]
+    quota_used: Annotated[int, Field(ge=0)]
+    remaining: Annotated[int, Field(ge=0)]
+    period_start: Moment
+    resets_at: Moment
+    crossed: Annotated[
+        list[int], Field(description="Thresholds in percent that this one crossed.")
+    ] = []
+    decided_at: Annotated[Moment, Field(description="The command's time, never going back.")]
+
+
+class QuotaThreshold(_Message):
+    """A user has used so many percent of the limit: once a period and threshold."""
+
+    event_id: Id
+    user_id: AccountUser
+    threshold: Annotated[int, Field(description="In percent: 80 or 100.")]
+    plan: PlanName
+    limit: int
+    quota_used: int
+    period_start: Moment
+    resets_at: Moment
+    occurred_at: Moment
+
+
+class Reply(_Message):
+    """The answer to one request of one edge process, which waits for it on its partition."""
+
+    request_id: Id
+    decision: QuotaDecision
+
+
+PastCommand.model_rebuild()
+
+
+class AnyQuotaCommand(RootModel[QuotaCommand]):
+    """A command of any kind, as it lies on `quota-commands`; `kind` tells which."""
+
+
+def command_id_for(user_id: str, idempotency_key: str) -> UUID:
+    """The id of a command that is sent under a key: the same in every edge process."""
+    return uuid5(_NAMESPACE, f"{len(user_id)}:{user_id}:{idempotency_key}")
+
+
+def decision_id_for(topic_id: str, partition: int, offset: int) -> UUID:
+    """The id of the decision about the command at this place; a topic made anew has another id."""
+    return uuid5(_NAMESPACE, f"decision:{topic_id}:{partition}:{offset}")
+
+
+def threshold_id_for(user_id: str, period_start: str, threshold: int) -> UUID:
+    """The id of the event that a threshold was crossed in a period."""
+    return uuid5(_NAMESPACE, f"threshold:{len(user_id)}:{user_id}:{period_start}:{threshold}")

@@ -1,0 +1,1 @@
+"""Quotas: one writer per user decides about each command to the user's account."""
