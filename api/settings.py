@@ -2,9 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from api.identity.rate_limits import limit_of
 from schemas.servers import ClickHouseSettings, KafkaSettings
+
+
+def _rate_limit(text: str) -> str:
+    limit_of(text)
+    return text
 
 
 class ApiSettings(KafkaSettings, ClickHouseSettings):
@@ -68,3 +74,19 @@ class ApiSettings(KafkaSettings, ClickHouseSettings):
             description="Whether Weir records the requests of its own API, ingest left out.",
         ),
     ] = False
+    rate_limit_user: Annotated[
+        str,
+        AfterValidator(_rate_limit),
+        Field(
+            alias="WEIR_RATE_LIMIT_USER",
+            description="Requests of one user to one process; beyond it: 429. Empty: no limit.",
+        ),
+    ] = "600/minute"
+    rate_limit_key: Annotated[
+        str,
+        AfterValidator(_rate_limit),
+        Field(
+            alias="WEIR_RATE_LIMIT_KEY",
+            description="The same for one API key.",
+        ),
+    ] = ""

@@ -5,11 +5,12 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
+from schemas.api_keys import ApiKey, ApiKeyUse
 from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.events import Event
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold, Reply
 
-Process = Literal["api", "sink", "quotas", "producers"]
+Process = Literal["api", "sink", "quotas", "producers", "cli"]
 
 DAY_MS: Final = 86_400_000
 MIB: Final = 1_048_576
@@ -184,6 +185,37 @@ REPLIES: Final = Topic(
     dead_letters=None,
 )
 
+API_KEYS: Final = Topic(
+    name="api-keys",
+    key="key_id",
+    model=ApiKey,
+    partitions=1,
+    retention_ms=-1,
+    max_message_bytes=MIB,
+    written_by=("cli",),
+    read_by=("api", "cli"),
+    dead_letters=None,
+    settings={"cleanup.policy": "compact", "segment.ms": str(DAY_MS)},
+)
+
+API_KEY_USES: Final = Topic(
+    name="api-key-uses",
+    key="key_id",
+    model=ApiKeyUse,
+    partitions=1,
+    retention_ms=-1,
+    max_message_bytes=MIB,
+    written_by=("api",),
+    read_by=("cli",),
+    dead_letters=None,
+    # A message a minute for each key in use: compacted often, so that they are read in no time.
+    settings={
+        "cleanup.policy": "compact",
+        "segment.ms": str(DAY_MS // 24),
+        "segment.bytes": str(4 * MIB),
+    },
+)
+
 TOPICS: Final[tuple[Topic, ...]] = (
     PAGE_VIEWS,
     CONVERSIONS,
@@ -195,6 +227,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
     QUOTA_THRESHOLDS,
     QUOTA_ACCOUNTS,
     REPLIES,
+    API_KEYS,
+    API_KEY_USES,
 )
 EVENT_TOPICS: Final[tuple[Topic, ...]] = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS)
 

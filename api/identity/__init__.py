@@ -1,0 +1,1 @@
+"""Identity: who is asking, what they may do, and how often."""
