@@ -1,5 +1,6 @@
 """Quotas as they lie on Kafka: commands to a user's account, and what was decided."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid5
 
@@ -12,6 +13,9 @@ MAX_CREDITS: Final = 1_000_000_000
 
 MAX_TOP_UPS: Final = 100
 """Top-ups that an account holds at once."""
+
+LATEST_MOMENT: Final = datetime(2106, 1, 1, tzinfo=UTC)
+"""The end of what ClickHouse's DateTime can say."""
 
 REQUEST_ID_HEADER: Final = "request-id"
 REPLY_PARTITION_HEADER: Final = "reply-partition"
@@ -34,7 +38,9 @@ AccountUser = Annotated[
 Reason = Annotated[
     str, Field(min_length=1, max_length=200, description="What it was for, for the ledger.")
 ]
-Moment = Annotated[AwareDatetime, Field(strict=False, ge=EARLIEST_OCCURRED_AT)]
+Moment = Annotated[AwareDatetime, Field(strict=False, ge=EARLIEST_OCCURRED_AT, le=LATEST_MOMENT)]
+Total = Annotated[int, Field(ge=0, lt=1 << 53)]
+Change = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)]
 Id = Annotated[UUID, Field(strict=False)]
 
 
@@ -161,7 +167,7 @@ class TopUpChange(_Message):
     """By how much what is left of a top-up changed."""
 
     top_up_id: Id
-    change: int
+    change: Change
     ends_at: Moment | None = None
 
 
@@ -181,26 +187,35 @@ class QuotaDecision(_Message):
     applied: Annotated[bool, Field(description="Whether anything was done.")]
     problem: Problem | None = None
     reason: Reason
-    count: Annotated[int, Field(ge=0, description="Credits asked for, or given back.")] = 0
+    count: Annotated[Total, Field(description="Credits asked for, or given back.")] = 0
     spend_id: Id | None = None
-    change: Annotated[int, Field(description="Credits of the plan: + used, - given back.")] = 0
+    change: Annotated[Change, Field(description="Credits of the plan: + used, - given back.")] = 0
     top_up_changes: list[TopUpChange] = []
     number: Annotated[
-        int, Field(ge=0, description="Of this change in the account, from 1; 0: no change.")
+        Total, Field(description="Of this change in the account, from 1; 0: no change.")
     ] = 0
     plan: PlanName
-    plans_version: int
+    plans_version: Annotated[int, Field(ge=0, lt=1 << 31)]
     subscription: Annotated[
         bool, Field(description="Whether the period is a subscription's own.")
     ] = False
-    limit: Annotated[int, Field(ge=0, description="Plan and top-ups of the period together.")]
-    quota_used: Annotated[int, Field(ge=0)]
-    remaining: Annotated[int, Field(ge=0)]
+    limit: Annotated[Total, Field(description="Plan and top-ups of the period together.")]
+    quota_used: Total
+    remaining: Total
     period_start: Moment
     resets_at: Moment
     crossed: Annotated[
-        list[int], Field(description="Thresholds in percent that this one crossed.")
+        list[Annotated[int, Field(ge=0, le=255)]],
+        Field(description="Thresholds in percent that this one crossed."),
     ] = []
+    fingerprint: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description="Of the command's content, by which a copy is told from a conflict; the "
+            "ledger keeps it, so that a restored account can too.",
+        ),
+    ] = ""
     decided_at: Annotated[Moment, Field(description="The command's time, never going back.")]
 
 
