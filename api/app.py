@@ -15,6 +15,8 @@ from api.clickhouse import ClickHouseReader
 from api.dead_letters import actions, listing, single
 from api.documentation import serve_documentation
 from api.head import HeadAsGet
+from api.identity.access import refuse_undeclared
+from api.identity.opening import opened_authenticator
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
 from api.settings import ApiSettings
@@ -49,11 +51,13 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
                 max_streams=chosen.max_exports,
             )
             stack.push_async_callback(clickhouse.close)
+            authenticator = await stack.enter_async_context(opened_authenticator(chosen, clock))
             yield State(
                 publisher=publisher,
                 clickhouse=clickhouse,
                 clock=clock,
                 migrations=load_migrations(),
+                authenticator=authenticator,
             )
 
     app = FastAPI(
@@ -70,7 +74,11 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         _record_own_requests(app, chosen)
     app.add_middleware(HeadAsGet)
     app.add_middleware(
-        Shortcut, method="POST", path="/analytics/events", handler=ingest.ingest_events
+        Shortcut,
+        method="POST",
+        path="/analytics/events",
+        access=ingest.ACCESS,
+        handler=ingest.ingest_events,
     )
     for router in (
         ingest.router,
@@ -88,6 +96,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
     ):
         app.include_router(router)
     serve_documentation(app)
+    refuse_undeclared(app)
     install_problems(app)
     _document_models(app)
     return app

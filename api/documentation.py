@@ -5,6 +5,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from api.identity.access import PUBLIC
+
 ASSETS = "/docs/assets"
 
 
@@ -12,7 +14,7 @@ def serve_documentation(app: FastAPI) -> None:
     """Adds the page and its assets, which the package fastapi-offline brings."""
     app.mount(ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-assets")
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get("/docs", include_in_schema=False, dependencies=[PUBLIC])
     async def docs() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url=app.openapi_url or "/openapi.json",

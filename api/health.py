@@ -8,11 +8,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.clickhouse import ClickHouseReader, NotMigrated
+from api.identity.access import PUBLIC
 from api.problems import Problem, documented, unavailable
 from api.state import FromClickHouse, Migrations, ToKafka
 from schemas.migrations import Migration
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
 
 class Health(BaseModel):

@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, Field
 
+from api.identity.access import PUBLIC
 from api.problems import Problem, documented
 from schemas.explanations import shown
 from schemas.json_schemas import PUBLISHED, PublishedSchema
@@ -21,7 +22,7 @@ _ETAGS: Final[dict[str, object]] = {
     "ETag": {"description": "Changes with the document.", "schema": {"type": "string"}}
 }
 
-router = APIRouter(tags=["schemas"])
+router = APIRouter(tags=["schemas"], dependencies=[PUBLIC])
 
 
 class SchemaEntry(BaseModel):

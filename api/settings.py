@@ -1,10 +1,12 @@
 """The settings of the edge."""
 
-from typing import Annotated
+import ipaddress
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from api.identity.rate_limits import limit_of
+from api.identity.settings import TokenSettings
 from schemas.servers import ClickHouseSettings, KafkaSettings
 
 
@@ -13,15 +15,23 @@ def _rate_limit(text: str) -> str:
     return text
 
 
-class ApiSettings(KafkaSettings, ClickHouseSettings):
+class ApiSettings(TokenSettings, KafkaSettings, ClickHouseSettings):
     """Environment of the API process; times in seconds."""
 
     host: Annotated[
         str,
         Field(
-            alias="WEIR_API_HOST", description="Where it listens; loopback needs no credentials."
+            alias="WEIR_API_HOST", description="Where it listens; beyond loopback with credentials."
         ),
     ] = "127.0.0.1"
+    # After the host and all about tokens: what it means depends on them.
+    auth: Annotated[
+        Literal["required", "local"],
+        Field(
+            alias="WEIR_AUTH",
+            description="`local`: on loopback, who gives no credentials is the user demo.",
+        ),
+    ] = "required"
     port: Annotated[int, Field(alias="WEIR_API_PORT", ge=1, le=65535)] = 8000
     publish_timeout: Annotated[
         float,
@@ -90,3 +100,35 @@ class ApiSettings(KafkaSettings, ClickHouseSettings):
             description="The same for one API key.",
         ),
     ] = ""
+
+    @field_validator("auth")
+    @classmethod
+    def _not_half_configured(cls, auth: str, info: ValidationInfo) -> str:
+        given = info.data
+        if auth == "local" and "host" in given and not is_loopback(given["host"]):
+            raise ValueError(
+                "local lets everybody in, and WEIR_API_HOST is not this machine alone; "
+                "set WEIR_AUTH=required, or WEIR_API_HOST=127.0.0.1"
+            )
+        # One that is there and cannot be used is named by itself.
+        usable = "jwt_secret" in given and "jwks_url" in given
+        if (
+            auth == "required"
+            and usable
+            and not (given["jwks_url"] or given["jwt_secret"].get_secret_value())
+        ):
+            raise ValueError(
+                "required needs WEIR_JWT_SECRET or WEIR_JWKS_URL to check tokens with; "
+                "`make up` sets WEIR_AUTH=local, which needs neither"
+            )
+        return auth
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict, cast
 from fastapi import Depends, Request
 
 from api.clickhouse import ClickHouseReader
+from api.identity.authenticator import Authenticator
 from api.publishing import Publisher
 from schemas.migrations import Migration
 
@@ -20,6 +21,7 @@ class State(TypedDict):
     clickhouse: ClickHouseReader
     clock: Clock
     migrations: tuple[Migration, ...]
+    authenticator: Authenticator
 
 
 def publisher(request: Request) -> Publisher:

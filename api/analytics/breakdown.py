@@ -10,11 +10,13 @@ from api.analytics.counts import Counts, counts
 from api.analytics.filters import Filters, GroupBy
 from api.analytics.ranges import boundaries_of, refuse_repeated
 from api.clickhouse import ClickHouseReader, Row
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import documented
 from api.state import FromClickHouse
 from api.tables import CSV_DOCUMENTED, table_response
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 
 
 # Most first, and equal ones in an order that does not change.

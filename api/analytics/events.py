@@ -12,13 +12,15 @@ from api.analytics.filters import Bots, Filters, of_events
 from api.analytics.ranges import LATEST, epoch_ms, refuse_repeated
 from api.clickhouse import Row
 from api.cursors import FIRST_PAGE, Cursor, next_page_link, parse_cursor
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import documented
 from api.state import FromClickHouse
 from api.tables import CSV_DOCUMENTED, table_response
 from schemas.decoding import canonical_time
 from schemas.limits import EARLIEST_OCCURRED_AT
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 
 # The key (occurred_at, topic, partition, incarnation, offset) read backwards. The cursor is the
 # key of the last row shown; the bound on occurred_at beside the tuple lets the index cut the

@@ -17,12 +17,14 @@ from api.analytics.filters import Bots, Filters, of_events
 from api.analytics.ranges import boundaries_of, refuse_repeated
 from api.clickhouse import ClickHouseReader
 from api.head import asked_by_head
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import Problem, documented, unavailable
 from api.state import FromClickHouse
 
 log = structlog.get_logger()
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 
 Format = Literal["ndjson", "csv", "parquet"]
 

@@ -16,6 +16,8 @@ from uuid_utils import uuid7
 from api.analytics import cloud_events
 from api.analytics.cloud_events import Form
 from api.bodies import headers_of, parse_json, read_body
+from api.identity.access import Access, declared
+from api.identity.principal import Role
 from api.problems import FieldProblem, Problem, documented, field_problem, unavailable
 from api.publishing import KafkaUnavailable, Message
 from api.state import clock, publisher
@@ -37,7 +39,9 @@ from schemas.topics import event_key, topic_for
 
 log = structlog.get_logger()
 
-router = APIRouter(tags=["analytics"])
+ACCESS: Final = Access([Role.PRODUCER])
+
+router = APIRouter(tags=["analytics"], dependencies=[declared(ACCESS)])
 
 Checked = WireEvent | CloudEvent
 """An event that can be published."""

@@ -10,11 +10,13 @@ from api.analytics.breakdown import most_counted
 from api.analytics.counts import counts
 from api.analytics.filters import Filters
 from api.analytics.ranges import boundaries_of, refuse_repeated
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import documented
 from api.state import FromClickHouse
 from api.tables import CSV_DOCUMENTED, table_response
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 
 
 class SummaryQuestion(Filters):

@@ -14,12 +14,14 @@ from api.analytics.buckets import Interval, TooManyBuckets, bucket_starts, local
 from api.analytics.counts import counts
 from api.analytics.filters import Filters, GroupBy
 from api.analytics.ranges import epoch_ms, period_of, refuse_repeated
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import documented, field_problem
 from api.state import FromClickHouse, Now
 from api.tables import CSV_DOCUMENTED, table_response
 from schemas.decoding import canonical_time
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 
 MAX_GROUPS: Final = 20
 DEFAULT_RANGE: Final[Mapping[Interval, timedelta]] = {

@@ -11,13 +11,15 @@ from pydantic import BaseModel, Field
 from api.analytics.counts import counts
 from api.analytics.filters import Filters
 from api.analytics.ranges import epoch_ms, period_of, refuse_repeated
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import documented
 from api.state import FromClickHouse, Now
 from api.tables import CSV_DOCUMENTED, table_response
 from schemas.decoding import canonical_time
 from schemas.limits import EARLIEST_OCCURRED_AT
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 
 DEFAULT_PERIOD: Final = timedelta(days=30)
 

@@ -16,11 +16,13 @@ from api.dead_letters.outcomes import Desk, Outcome, outcome_of
 from api.dead_letters.pages import STEPS, count_open, find_page
 from api.dead_letters.paths import DISCARD_SEVERAL, ONE, REPLAY_SEVERAL
 from api.dead_letters.selection import REQUEST_BODY, Selection, read_selection
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import Problem, documented
 from api.state import FromClickHouse, ToKafka, clock
 from schemas.dead_letters import Action
 
-router = APIRouter(tags=["dead letters"])
+router = APIRouter(tags=["dead letters"], dependencies=[access(Role.ADMIN)])
 
 _SEVERAL: Final = documented(
     HTTPStatus.BAD_REQUEST,

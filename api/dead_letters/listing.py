@@ -20,11 +20,13 @@ from api.dead_letters.letters import (
     state_of,
 )
 from api.dead_letters.pages import find_page
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import documented
 from api.state import FromClickHouse
 from api.tables import CSV_DOCUMENTED, table_response
 
-router = APIRouter(tags=["dead letters"])
+router = APIRouter(tags=["dead letters"], dependencies=[access(Role.ADMIN)])
 
 SHOWN_CHARACTERS: Final = 2_000
 """Of key and payload in a list; a multiple of four, so that cut base64 is base64."""

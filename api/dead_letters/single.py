@@ -8,10 +8,12 @@ from fastapi import APIRouter, Response
 
 from api.dead_letters.letters import DeadLetterDocument, acted_on, document, letters, places
 from api.dead_letters.paths import ONE
+from api.identity.access import access
+from api.identity.principal import Role
 from api.problems import Problem, documented
 from api.state import FromClickHouse
 
-router = APIRouter(tags=["dead letters"])
+router = APIRouter(tags=["dead letters"], dependencies=[access(Role.ADMIN)])
 
 
 @router.get(
