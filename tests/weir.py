@@ -1,6 +1,7 @@
 """A Weir for one test: its own topics, group and database, its processes as users start them."""
 
 import asyncio
+import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -42,6 +43,8 @@ class Weir:
             "WEIR_SINK_GROUP": name,
             "WEIR_SINK_SESSION_TIMEOUT": "3",
             "WEIR_DATA_DIR": str(folder / "data"),
+            "WEIR_AUTH": "local",
+            "WEIR_JWT_SECRET": secrets.token_hex(32),
         }
         self.processes: list[ManagedProcess] = []
         self.url = ""
