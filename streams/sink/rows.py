@@ -4,19 +4,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ValidationError
 
 from schemas.cloud_events import CloudEvent
 from schemas.dead_letters import DeadLetter, DeadLetterAction
-from schemas.decoding import canonical_time, invalid_event, latest_occurred_at
-from schemas.topics import DEAD_LETTER_ACTIONS, DEAD_LETTERS, EVENT_TOPICS, Topic, topic_for
+from schemas.decoding import canonical_time, latest_occurred_at
+from schemas.topics import (
+    DEAD_LETTER_ACTIONS,
+    DEAD_LETTERS,
+    EVENT_TOPICS,
+    QUOTA_DECISIONS,
+    Topic,
+    topic_for,
+)
 from streams.failures import Invalid
 from streams.sink.event_columns import rows_of_usual_events
 from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
+from streams.sink.model_rows import arrival, rows_of_model
+from streams.sink.quota_rows import DECISION_COLUMNS, decision_rows
 from streams.sink.records import Made, Record, Row, Source
 from streams.sink.visits import VisitColumns, columns_of
 
@@ -29,8 +37,6 @@ class Destination:
     columns: tuple[str, ...]
     make: Callable[[Source, Sequence[Record]], Made]
 
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 CHUNK: Final = 500
 """So many events are checked together; where one of them is unusual, each is looked at alone."""
@@ -162,10 +168,10 @@ def dead_letter_rows(source: Source, records: Sequence[Record]) -> Made:
             orjson.dumps(letter.headers).decode() if letter.headers else "",
             letter.encoding,
             letter.truncated,
-            *_arrival(source, record),
+            *arrival(source, record),
         )
 
-    return _rows_of(DeadLetter, records, row)
+    return rows_of_model(DeadLetter, records, row)
 
 
 def action_rows(source: Source, records: Sequence[Record]) -> Made:
@@ -178,40 +184,10 @@ def action_rows(source: Source, records: Sequence[Record]) -> Made:
             action.action,
             None if action.event_id is None else str(action.event_id),
             canonical_time(action.at),
-            *_arrival(source, record),
+            *arrival(source, record),
         )
 
-    return _rows_of(DeadLetterAction, records, row)
-
-
-def _rows_of(
-    model: type[_Model],
-    records: Sequence[Record],
-    row: Callable[[_Model, Record], tuple[bytes, Row]],
-) -> Made:
-    """The rows of records that only Weir itself writes: all of one model."""
-    made = Made([], [], [])
-    for record in records:
-        try:
-            identity, columns = row(model.model_validate_json(record.value or b""), record)
-        except ValidationError as error:
-            failure = Invalid("invalid_field", invalid_event(error).detail)
-            made.invalid.append((record, failure))
-        else:
-            made.ids.append(identity)
-            made.rows.append(columns)
-    return made
-
-
-def _arrival(source: Source, record: Record) -> Row:
-    """When the record arrived and where it lies, as each table but `events` ends."""
-    return (
-        record.timestamp / 1000,
-        source.partition.topic,
-        source.partition.partition,
-        source.incarnation,
-        record.offset,
-    )
+    return rows_of_model(DeadLetterAction, records, row)
 
 
 def _moment(ms: int) -> datetime:
@@ -230,6 +206,7 @@ DESTINATIONS: Final[dict[str, Destination]] = {
     **{topic.name: _event_destination(topic) for topic in EVENT_TOPICS},
     DEAD_LETTERS.name: Destination("dead_letters", DEAD_LETTER_COLUMNS, dead_letter_rows),
     DEAD_LETTER_ACTIONS.name: Destination("dead_letter_actions", ACTION_COLUMNS, action_rows),
+    QUOTA_DECISIONS.name: Destination("quota_decisions", DECISION_COLUMNS, decision_rows),
 }
 """The topic's name in the registry → where its messages go."""
 
