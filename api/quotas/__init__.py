@@ -1,0 +1,1 @@
+"""Quotas at the edge: commands to users' accounts, and the answers of the one who decides."""
