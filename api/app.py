@@ -15,10 +15,16 @@ from api.clickhouse import ClickHouseReader
 from api.dead_letters import actions, listing, single
 from api.documentation import serve_documentation
 from api.head import HeadAsGet
-from api.identity.access import refuse_undeclared
+from api.identity.access import refuse_undeclared, user_of
+from api.identity.answer_headers import AnswerHeaders
+from api.identity.documents import document_identity
 from api.identity.opening import opened_authenticator
+from api.identity.screening import Screening
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
+from api.quotas import accounts, mine
+from api.quotas.desk import QuotaDesk
+from api.replies import Replies
 from api.settings import ApiSettings
 from api.shortcut import Shortcut
 from api.state import Clock, State
@@ -51,13 +57,18 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
                 max_streams=chosen.max_exports,
             )
             stack.push_async_callback(clickhouse.close)
-            authenticator = await stack.enter_async_context(opened_authenticator(chosen, clock))
+            authenticator = await stack.enter_async_context(
+                opened_authenticator(chosen, publisher, clock)
+            )
+            replies = await stack.enter_async_context(Replies(chosen))
             yield State(
                 publisher=publisher,
                 clickhouse=clickhouse,
                 clock=clock,
                 migrations=load_migrations(),
                 authenticator=authenticator,
+                replies=replies,
+                quotas=QuotaDesk(publisher, replies, timeout=chosen.quota_timeout),
             )
 
     app = FastAPI(
@@ -80,6 +91,9 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         access=ingest.ACCESS,
         handler=ingest.ingest_events,
     )
+    # The last one added is asked first.
+    app.add_middleware(AnswerHeaders)
+    app.add_middleware(Screening, local=chosen.auth == "local")
     for router in (
         ingest.router,
         events.router,
@@ -92,6 +106,8 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         listing.router,
         single.router,
         actions.router,
+        mine.router,
+        accounts.router,
         health.router,
     ):
         app.include_router(router)
@@ -115,6 +131,7 @@ def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
             compression=settings.compression,
         ),
         source="weir",
+        user=user_of,
         # Each event that came in would make another one.
         skip=("/analytics/events", "/healthz", "/readyz"),
     )
@@ -126,6 +143,8 @@ def _document_models(app: FastAPI) -> None:
     models: tuple[type[BaseModel], ...] = (
         *ingest.DOCUMENTED_MODELS,
         *actions.DOCUMENTED_MODELS,
+        *mine.DOCUMENTED_MODELS,
+        *accounts.DOCUMENTED_MODELS,
         ProblemDocument,
     )
 
@@ -137,6 +156,7 @@ def _document_models(app: FastAPI) -> None:
         )
         schemas = cast("dict[str, object]", document["components"]["schemas"])
         schemas.update(definitions["$defs"])
+        document_identity(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.clickhouse import ClickHouseReader, NotMigrated
 from api.identity.access import PUBLIC
 from api.problems import Problem, documented, unavailable
-from api.state import FromClickHouse, Migrations, ToKafka
+from api.state import FromClickHouse, FromWorkers, Migrations, ToKafka
 from schemas.migrations import Migration
 
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
@@ -31,11 +31,19 @@ async def healthz() -> Health:
     response_model=Health,
     responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
 )
-async def readyz(kafka: ToKafka, clickhouse: FromClickHouse, migrations: Migrations) -> Health:
+async def readyz(
+    kafka: ToKafka,
+    replies: FromWorkers,
+    clickhouse: FromClickHouse,
+    migrations: Migrations,
+    identity: Identity,
+) -> Health:
     kafka_problem, clickhouse_problem = await asyncio.gather(
         kafka.problem(), _clickhouse_problem(clickhouse, migrations)
     )
-    not_ready = clickhouse_problem
+    not_ready = {**clickhouse_problem, **identity.not_ready()}
+    if replies_problem := replies.problem():
+        not_ready = {"replies": replies_problem, **not_ready}
     if kafka_problem:
         not_ready = {"kafka": kafka_problem, **not_ready}
     if not_ready:

@@ -42,6 +42,15 @@ class ApiSettings(TokenSettings, KafkaSettings, ClickHouseSettings):
             description="How long a request waits for Kafka before it answers 503.",
         ),
     ] = 3.0
+    quota_timeout: Annotated[
+        float,
+        Field(
+            alias="WEIR_QUOTA_TIMEOUT",
+            gt=0,
+            le=60,
+            description="How long a request waits for the quotas worker before it answers 503.",
+        ),
+    ] = 2.5
     query_timeout: Annotated[
         float,
         Field(

@@ -9,6 +9,8 @@ from fastapi import Depends, Request
 from api.clickhouse import ClickHouseReader
 from api.identity.authenticator import Authenticator
 from api.publishing import Publisher
+from api.quotas.desk import QuotaDesk
+from api.replies import Replies
 from schemas.migrations import Migration
 
 Clock = Callable[[], datetime]
@@ -22,6 +24,8 @@ class State(TypedDict):
     clock: Clock
     migrations: tuple[Migration, ...]
     authenticator: Authenticator
+    replies: Replies
+    quotas: QuotaDesk
 
 
 def publisher(request: Request) -> Publisher:
@@ -44,7 +48,22 @@ def migrations(request: Request) -> tuple[Migration, ...]:
     return cast("tuple[Migration, ...]", request.state.migrations)
 
 
+def replies(request: Request) -> Replies:
+    return cast("Replies", request.state.replies)
+
+
+def quotas(request: Request) -> QuotaDesk:
+    return cast("QuotaDesk", request.state.quotas)
+
+
+def authenticator(request: Request) -> Authenticator:
+    return cast("Authenticator", request.state.authenticator)
+
+
 FromClickHouse = Annotated[ClickHouseReader, Depends(clickhouse)]
 ToKafka = Annotated[Publisher, Depends(publisher)]
 Migrations = Annotated[tuple[Migration, ...], Depends(migrations)]
+Identity = Annotated[Authenticator, Depends(authenticator)]
 Now = Annotated[datetime, Depends(now)]
+FromWorkers = Annotated[Replies, Depends(replies)]
+AtQuotas = Annotated[QuotaDesk, Depends(quotas)]
