@@ -115,3 +115,29 @@ def _lives(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+_LEAVES_ITS_LOG_OPEN = (
+    "import subprocess, sys;"
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1.5)'], "
+    "start_new_session=True)"
+)
+
+
+async def test_a_number_that_may_be_another_process_by_now_gets_no_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = _python(tmp_path, _LEAVES_ITS_LOG_OPEN)
+    process.start()
+    # Reaped, so its number may be given away; not ended for us, since its log is still written.
+    async with asyncio.timeout(10):
+        while psutil.pid_exists(process.pid):
+            await asyncio.sleep(0.01)
+    assert process.running
+    signalled: list[int] = []
+    for name in ("kill", "killpg"):
+        monkeypatch.setattr(os, name, lambda number, _: signalled.append(number))
+    process.terminate()
+    process.kill()
+    assert signalled == []
+    assert await process.wait() == 0
