@@ -17,7 +17,8 @@ from uuid_utils import uuid7
 from deploy.local.managed_process import ManagedProcess
 from schemas.partitioning import partition_for
 from schemas.topics import PAGE_VIEWS
-from streams.sink.records import Headers, Source
+from streams.records import Headers
+from streams.sink.records import Source
 from streams.sink.rows import EVENT_COLUMNS, encode_rows, event_rows
 from streams.sink.store import INSERT_SETTINGS
 from tests.weir import Weir, all_taken

@@ -6,7 +6,8 @@ from typing import Final
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.sink.records import Record, Source
+from streams.records import Record
+from streams.sink.records import Source
 
 _NOTE: Final = re.compile(r"incarnation=(\d+)(?: batch-end=(\d+))?")
 

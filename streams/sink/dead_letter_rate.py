@@ -10,7 +10,8 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.failures import Invalid
-from streams.sink.records import Record, Source
+from streams.records import Record
+from streams.sink.records import Source
 
 log = structlog.get_logger()
 

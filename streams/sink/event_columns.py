@@ -21,7 +21,8 @@ from schemas.decoding import (
 )
 from schemas.limits import MAX_METADATA_DEPTH
 from schemas.topics import CONVERSIONS, Topic, topic_for
-from streams.sink.records import Made, Record, Source
+from streams.records import Record
+from streams.sink.records import Made, Source
 from streams.sink.visits import columns_of
 
 _UUID: Final = 36

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 
+from streams.records import Record
 from streams.sink.lenient_records import KeptMemoryRecords, LenientMemoryRecords
-from streams.sink.records import Record
 
 
 class SlimRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka ships no types

@@ -12,11 +12,12 @@ import structlog
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.failures import Invalid, Overloaded, Retryable
+from streams.records import Record
 from streams.sink.batches import Batch, Position, Span, reached
 from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.ownership import LogWentBack, NotOwner
-from streams.sink.records import Made, Record, Row
+from streams.sink.records import Made, Row
 from streams.sink.rows import CHUNK, Destination, encode_rows
 from streams.sink.settings import SinkSettings
 

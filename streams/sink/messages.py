@@ -9,7 +9,7 @@ from schemas.explanations import shown
 from schemas.messages import announce_cloud_event, read_message
 from schemas.topics import Topic, event_key
 from streams.failures import Invalid
-from streams.sink.records import Record
+from streams.records import Record
 
 
 def any_cloud_event(records: Sequence[Record]) -> bool:

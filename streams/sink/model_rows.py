@@ -7,7 +7,8 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.decoding import invalid_event
 from streams.failures import Invalid
-from streams.sink.records import Made, Record, Row, Source
+from streams.records import Record
+from streams.sink.records import Made, Row, Source
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

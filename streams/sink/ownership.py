@@ -13,7 +13,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.sink.records import Record
+from streams.records import Record
 
 _PAUSE: Final = 0.1
 

@@ -12,8 +12,8 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from streams.failures import Overloaded, Retryable
+from streams.health import NotListening, health_server
 from streams.readiness import notify
-from streams.sink.health import NotListening, health_server
 from streams.sink.settings import SinkSettings
 from streams.sink.sink import Sink
 
@@ -56,7 +56,9 @@ class SinkFailed(Exception):
 
 async def _work(sink: Sink, settings: SinkSettings) -> None:
     try:
-        async with health_server(settings.health_host, settings.health_port, sink.problems):
+        async with health_server(
+            settings.health_host, settings.health_port, sink.problems, setting="WEIR_SINK_PORT"
+        ):
             await _run(sink, settings)
     except NotListening as error:
         raise SinkFailed(str(error)) from None

@@ -7,8 +7,9 @@ from typing import Final
 from schemas.quotas import QuotaDecision
 from schemas.topics import QUOTA_DECISIONS
 from streams.failures import Invalid
+from streams.records import Record
 from streams.sink.model_rows import arrival, rows_of_model
-from streams.sink.records import Made, Record, Row, Source
+from streams.sink.records import Made, Row, Source
 
 DECISION_COLUMNS: Final = (
     "decision_id",

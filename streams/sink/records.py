@@ -2,29 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from aiokafka.structs import TopicPartition
 
 from streams.failures import Invalid
+from streams.records import Record
 
 Row = Sequence[object]
-Headers = Sequence[tuple[str, bytes | None]]
-
-
-class Record(Protocol):
-    """A message as aiokafka reads it; the timestamp is in epoch milliseconds."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Headers: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,12 @@ from schemas.topics import (
     topic_for,
 )
 from streams.failures import Invalid
+from streams.records import Record
 from streams.sink.event_columns import rows_of_usual_events
 from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
 from streams.sink.model_rows import arrival, rows_of_model
 from streams.sink.quota_rows import DECISION_COLUMNS, decision_rows
-from streams.sink.records import Made, Record, Row, Source
+from streams.sink.records import Made, Row, Source
 from streams.sink.visits import VisitColumns, columns_of
 
 

@@ -14,9 +14,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
+from streams.dead_letters import DeadLetterWriter
 from streams.sink.batches import position_from
 from streams.sink.dead_letter_rate import DeadLetterRate
-from streams.sink.dead_letters import DeadLetterWriter
 from streams.sink.fetching import read_slim_records
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import Lane, LaneParts

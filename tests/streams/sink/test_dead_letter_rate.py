@@ -8,8 +8,9 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 from streams.failures import Invalid
+from streams.records import Headers, Record
 from streams.sink.dead_letter_rate import DeadLetterRate
-from streams.sink.records import Headers, Record, Source
+from streams.sink.records import Source
 
 SOURCE = Source(TopicPartition("page-views", 0), 7)
 

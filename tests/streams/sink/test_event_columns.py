@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, PAGE_VIEWS, Topic
+from streams.records import Headers
 from streams.sink.event_columns import rows_of_usual_events, uuids
-from streams.sink.records import Headers, Source
+from streams.sink.records import Source
 from streams.sink.rows import _single_rows, event_rows
 
 ARRIVED = 1_795_000_000_123

@@ -11,12 +11,13 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.topics import PAGE_VIEWS
 from streams.failures import Invalid, Retryable
+from streams.records import Headers, Record
 from streams.sink.batches import Position, Span
 from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import GaveUp, Lane, LaneParts
 from streams.sink.ownership import NotOwner
-from streams.sink.records import Headers, Record, Source
+from streams.sink.records import Source
 from streams.sink.rows import CHUNK, DESTINATIONS
 from streams.sink.settings import SinkSettings
 

@@ -13,8 +13,9 @@ from cloudevents.core.v1.event import CloudEvent
 
 from schemas.cloud_events import cloud_event_id
 from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, PAGE_VIEWS, Topic
+from streams.records import Headers
 from streams.sink.messages import any_cloud_event
-from streams.sink.records import Headers, Made, Source
+from streams.sink.records import Made, Source
 from streams.sink.rows import EVENT_COLUMNS, event_rows
 
 ATTRIBUTES = {"id": "A-1", "source": "/shop", "type": "page_view", "subject": "/cart"}

@@ -10,10 +10,11 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.dead_letters import DeadLetter, dead_letter_action
 from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS, TOPICS, Topic
+from streams.dead_letters import dead_letter
 from streams.failures import Invalid
+from streams.records import Headers
 from streams.sink.batches import Position, Span, position_from
-from streams.sink.dead_letters import dead_letter
-from streams.sink.records import Headers, Made, Row, Source
+from streams.sink.records import Made, Row, Source
 from streams.sink.rows import (
     ACTION_COLUMNS,
     DEAD_LETTER_COLUMNS,

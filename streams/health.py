@@ -1,4 +1,4 @@
-"""The sink's `/healthz` and `/readyz`: whether it runs, and whether its streams do."""
+"""A worker's `/healthz` and `/readyz`: whether it runs, and whether its streams do."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,8 +20,13 @@ class NotListening(Exception):
 
 
 @asynccontextmanager
-async def health_server(host: str, port: int, problems: Problems) -> AsyncIterator[None]:
-    """Answers as long as the block runs; port 0: nobody is answered. Raises NotListening."""
+async def health_server(
+    host: str, port: int, problems: Problems, *, setting: str
+) -> AsyncIterator[None]:
+    """Answers as long as the block runs; port 0: nobody is answered. Raises NotListening.
+
+    `setting` is the name, in the environment, of the setting that holds the port.
+    """
     if not port:
         yield
         return
@@ -36,7 +41,7 @@ async def health_server(host: str, port: int, problems: Problems) -> AsyncIterat
         except OSError as error:
             raise NotListening(
                 f"{host}:{port} cannot be listened on ({error.strerror}); "
-                "set WEIR_SINK_PORT to another port, or to 0 for none"
+                f"set {setting} to another port, or to 0 for none"
             ) from None
         yield
     finally:

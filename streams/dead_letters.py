@@ -15,7 +15,7 @@ from schemas.dead_letters import MAX_PAYLOAD, DeadLetter, dead_letter_id
 from schemas.servers import KafkaSettings
 from schemas.topics import DEAD_LETTERS
 from streams.failures import Invalid, Retryable
-from streams.sink.records import Headers, Record
+from streams.records import Headers, Record
 
 log = structlog.get_logger()
 
