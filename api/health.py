@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.clickhouse import ClickHouseReader, NotMigrated
 from api.identity.access import PUBLIC
 from api.problems import Problem, documented, unavailable
-from api.state import FromClickHouse, FromWorkers, Migrations, ToKafka
+from api.state import FromClickHouse, FromWorkers, Identity, Migrations, ToKafka
 from schemas.migrations import Migration
 
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])

@@ -14,10 +14,11 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.params import Depends as Dependency
 from fastapi.routing import iter_route_contexts
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope
 
-from api.identity.authenticator import Authenticator
 from api.identity.challenges import role_missing
 from api.identity.principal import Principal, Role
+from api.state import authenticator
 
 _UNDECLARED: Final = frozenset({"/openapi.json", "/docs/assets"})
 """The framework's own, which depend on nothing: public."""
@@ -40,8 +41,7 @@ class Access(SecurityBase):
 
     async def __call__(self, request: Request) -> None:
         """Raises Problem: 401, 403, 429, or 503 when nobody can say who is asking."""
-        authenticator = cast("Authenticator", request.state.authenticator)
-        principal = await authenticator.principal(request.scope)
+        principal = await authenticator(request).principal(request.scope)
         request.state.principal = principal
         if not principal.may(self.roles):
             raise role_missing(self.roles, principal.roles)
@@ -72,6 +72,12 @@ PUBLIC: Final[Dependency] = Depends(Public())
 def principal_of(request: Request) -> Principal:
     """Who is asking, found by the route's `access`."""
     return cast("Principal", request.state.principal)
+
+
+def user_of(scope: Scope) -> str | None:
+    """The user that asked, once a request is answered; None for keys and for nobody."""
+    principal: Principal | None = scope.get("state", {}).get("principal")
+    return principal.subject if principal is not None and principal.key_id is None else None
 
 
 Asking = Annotated[Principal, Depends(principal_of)]

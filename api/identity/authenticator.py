@@ -1,11 +1,13 @@
-"""Finds the principal of a request by its `Authorization` header."""
+"""Finds the principal of a request by its `Authorization` header, and counts the request."""
 
 from typing import Final, Protocol
 
 from starlette.types import Scope
 
+from api.identity.answer_headers import keep_for_answer
 from api.identity.challenges import credentials_invalid, credentials_missing
 from api.identity.principal import Principal, Role
+from api.identity.rate_limits import Policy, RateLimits
 from api.identity.refusals import RefusalLog
 from api.identity.tokens import InvalidToken, TokenCheck
 from schemas.api_keys import PREFIX, ApiKey
@@ -21,44 +23,78 @@ _ROLES: Final = {
 class Keys(Protocol):
     """Where API keys are looked up, in memory."""
 
-    def find(self, token: str) -> ApiKey | None:
-        """The key, unless it is unknown or revoked."""
+    @property
+    def ready(self) -> bool:
+        """Whether keys can be looked up."""
+
+    def problem(self) -> str | None:
+        """Why they cannot."""
+
+    def find(self, presented: str) -> ApiKey | None:
+        """The key, unless it is unknown or revoked. Raises Problem (503) when not ready."""
+
+
+class Uses(Protocol):
+    """Where it is remembered that a key was used."""
+
+    def used(self, key_id: str) -> None:
+        """Never waits, never raises."""
 
 
 class Authenticator:
     """Says who is asking: by API key, by token, or on one machine by nothing."""
 
     def __init__(
-        self, *, tokens: TokenCheck | None, keys: Keys | None, local: bool, refusals: RefusalLog
+        self,
+        *,
+        tokens: TokenCheck | None,
+        keys: Keys,
+        uses: Uses,
+        limits: RateLimits,
+        local: bool,
     ) -> None:
         """`local`: who gives no credentials is `demo`. Without `tokens` none is taken."""
         self._tokens = tokens
         self._keys = keys
+        self._uses = uses
+        self._limits = limits
         self._local = local
-        self._refusals = refusals
+        self._refusals = RefusalLog()
 
     async def principal(self, scope: Scope) -> Principal:
-        """Who is asking. Raises Problem: 401, or 503 when there are no keys to check a token."""
+        """Who is asking, once their request is counted. Raises Problem: 401, 429, or 503."""
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         if not given:
             if self._local:
                 return DEMO
             raise credentials_missing()
         try:
-            return await self._named(_bearer(given))
+            principal = await self._named(_bearer(given))
         except InvalidToken as invalid:
             self._refusals.note(str(invalid))
             raise credentials_invalid() from None
+        policy: Policy = "user" if principal.key_id is None else "key"
+        keep_for_answer(scope, self._limits.hit(policy, principal.subject))
+        return principal
 
     async def _named(self, token: str) -> Principal:
         if token.startswith(PREFIX):
-            key = self._keys.find(token) if self._keys else None
+            key = self._keys.find(token)
             if key is None:
                 raise InvalidToken("unknown or revoked API key")
+            self._uses.used(key.key_id)
             return Principal(f"key:{key.key_id}", _ROLES[key.kind], key.key_id)
         if self._tokens is None:
             raise InvalidToken("no tokens are taken here")
         return await self._tokens.principal(token)
+
+    def not_ready(self) -> dict[str, str]:
+        """What keeps credentials from being checked, by part; empty when nothing does."""
+        problems = {
+            "identity": None if self._tokens is None else self._tokens.problem(),
+            "api_keys": None if self._keys.ready else self._keys.problem(),
+        }
+        return {part: problem for part, problem in problems.items() if problem}
 
 
 def _bearer(given: list[bytes]) -> str:

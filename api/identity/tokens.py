@@ -49,7 +49,13 @@ class KeySource(Protocol):
         """The key with this id; None when there is none now."""
 
     async def find_anew(self, key_id: str | None) -> VerificationKey | None:
-        """As `find`, after a look for new keys if it is time for one. Raises KeysMissing."""
+        """As `find`, after a look for new keys if it is time for one.
+
+        Raises Problem (503) while there are none at all.
+        """
+
+    def problem(self) -> str | None:
+        """Why no token can be checked, or None."""
 
 
 class SharedSecret:
@@ -65,6 +71,9 @@ class SharedSecret:
 
     async def find_anew(self, key_id: str | None) -> VerificationKey:
         return self.find(key_id)
+
+    def problem(self) -> None:
+        return None
 
 
 class TokenCheck:
@@ -106,7 +115,7 @@ class TokenCheck:
         return principal
 
     async def principal(self, token: str) -> Principal:
-        """Who the token names. Raises InvalidToken; KeysMissing when there are no keys at all."""
+        """Who the token names. Raises InvalidToken, and Problem (503) while there are no keys."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise InvalidToken("too long")
         if (known := self.remembered(token)) is not None:
@@ -119,6 +128,10 @@ class TokenCheck:
         if generation == self._keys.generation:
             self._remember(token, principal, ends_at)
         return principal
+
+    def problem(self) -> str | None:
+        """Why no token can be checked, or None."""
+        return self._keys.problem()
 
     async def _key(self, token: str) -> VerificationKey:
         try:

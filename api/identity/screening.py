@@ -1,0 +1,103 @@
+"""Refuses what may not even be asked, before anything else looks at a request.
+
+Credentials in a URL: proxies, histories and logs keep URLs. And on a Weir that lets in who gives
+no credentials: what pages of other sites make a browser send here.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl, unquote_plus
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.problems import Problem, problem_response
+from schemas.api_keys import PATTERN
+
+# As they are without separators and capitals.
+_NAMES: Final = frozenset(
+    {
+        "key",
+        "apikey",
+        "writekey",
+        "readkey",
+        "token",
+        "accesstoken",
+        "authtoken",
+        "bearertoken",
+        "idtoken",
+        "refreshtoken",
+        "bearer",
+        "jwt",
+        "auth",
+        "authorization",
+        "credentials",
+        "secret",
+        "password",
+    }
+)
+_SEPARATORS: Final = re.compile(r"[-_.\s]")
+_CREDENTIALS: Final = re.compile(
+    rf"{PATTERN}|eyJ[\w-]{{5,}}\.eyJ[\w-]{{5,}}\.[\w-]*", re.ASCII | re.IGNORECASE
+)
+_LOOPBACK: Final = r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?"
+_LOOPBACK_HOST: Final = re.compile(_LOOPBACK.encode(), re.IGNORECASE)
+_LOOPBACK_ORIGIN: Final = re.compile(rb"https?://" + _LOOPBACK.encode(), re.IGNORECASE)
+
+
+class Screening:
+    """Lets through what may be asked."""
+
+    def __init__(self, app: ASGIApp, *, local: bool) -> None:
+        """`local`: this Weir lets in who gives no credentials."""
+        self._app = app
+        self._local = local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            problem = _credentials_in_url(scope) or (
+                _from_elsewhere(scope) if self._local else None
+            )
+            if problem is not None:
+                await problem_response(problem)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _credentials_in_url(scope: Scope) -> Problem | None:
+    query = scope["query_string"].decode("latin-1")
+    found = _CREDENTIALS.search(scope["path"]) or (
+        query
+        and (
+            _CREDENTIALS.search(unquote_plus(query))
+            or any(
+                _SEPARATORS.sub("", name).lower() in _NAMES
+                for name, _ in parse_qsl(query, keep_blank_values=True)
+            )
+        )
+    )
+    if not found:
+        return None
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "credentials do not belong into a URL, which logs and histories keep; send them as "
+        "`Authorization: Bearer …`, and replace those that were sent",
+    )
+
+
+def _from_elsewhere(scope: Scope) -> Problem | None:
+    for name, value in scope["headers"]:
+        # A page can give its own name the address 127.0.0.1, and then read what is there.
+        if name == b"host" and not _LOOPBACK_HOST.fullmatch(value):
+            return Problem(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "with WEIR_AUTH=local this answers as 127.0.0.1 or localhost alone",
+            )
+        # A page can send a form to 127.0.0.1 without reading the answer.
+        if name == b"origin" and not _LOOPBACK_ORIGIN.fullmatch(value):
+            return Problem(
+                HTTPStatus.FORBIDDEN,
+                "with WEIR_AUTH=local this answers no pages of other sites; "
+                "set WEIR_AUTH=required, and send credentials",
+            )
+    return None
