@@ -180,8 +180,9 @@ class Replies:
                     await consumer.stop()
 
     async def _chosen(self, consumer: AIOKafkaConsumer) -> TopicPartition:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(self._topic)
+        # partitions_for_topic() knows only topics that are read already.
+        metadata = await consumer._client.fetch_all_metadata()  # noqa: SLF001
+        numbers = metadata.partitions_for_topic(self._topic)
         if not numbers:
             raise _TopicMissing(f"topic {self._topic} does not exist; run `weir topics`")
         if self._partition is None:

@@ -1,10 +1,10 @@
 """`/api/users/{user_id}/…`: any user's account, for admins."""
 
 from http import HTTPStatus
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
 from api.identity.access import access
@@ -78,12 +78,6 @@ class NewPlan(Body):
         Field(description="The subscription's running period; absent: calendar months in UTC."),
     ] = None
     reason: Reason = "plan set by an admin"
-
-    @model_validator(mode="after")
-    def _period_has_a_length(self) -> Self:
-        if self.period is not None and self.period.end <= self.period.start:
-            raise ValueError("period.end must be after period.start")
-        return self
 
 
 DOCUMENTED_MODELS: Final[tuple[type[BaseModel], ...]] = (NewTopUp, NewRefund, NewPlan)
