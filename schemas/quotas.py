@@ -1,10 +1,10 @@
 """Quotas as they lie on Kafka: commands to a user's account, and what was decided."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from schemas.limits import EARLIEST_OCCURRED_AT, MAX_NAME_CHARACTERS
 
@@ -54,6 +54,12 @@ class Period(_Message):
     start: Moment
     end: Moment
 
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("`end` must be later than `start`")
+        return self
+
 
 class _Command(_Message):
     """`issued_at` is the sender's clock: it decides the period, so that a replay decides alike.
@@ -64,7 +70,8 @@ class _Command(_Message):
 
     command_id: Id
     user_id: AccountUser
-    issued_at: Moment
+    # Not the latest moment itself: no period could contain it.
+    issued_at: Annotated[Moment, Field(lt=LATEST_MOMENT)]
     reason: Reason
 
 
@@ -140,10 +147,22 @@ class Restore(_Command):
     plan: PlanName
     period: Period
     subscription: bool
-    plan_credits_used: Annotated[int, Field(ge=0, lt=1 << 53)]
-    top_ups: Annotated[list[TopUpLeft], Field(max_length=MAX_TOP_UPS)] = []
-    crossed: list[int] = []
-    changes: Annotated[int, Field(ge=0, description="How many changes the ledger holds.")] = 0
+    # Half of what a total may be, so that no sum with it is out of bounds.
+    plan_credits_used: Annotated[int, Field(ge=0, lt=1 << 52)]
+    top_ups: Annotated[
+        list[TopUpLeft],
+        Field(
+            max_length=10 * MAX_TOP_UPS,
+            description="Those that hold credits, and those of which some were used in the period.",
+        ),
+    ] = []
+    crossed: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=16)] = []
+    changes: Annotated[
+        int, Field(ge=0, lt=1 << 52, description="How many changes the ledger holds.")
+    ] = 0
+    period_number: Annotated[
+        int, Field(ge=1, lt=1 << 52, description="The latest decision's `period_number`.")
+    ] = 1
     remembered: Annotated[list[PastCommand], Field(max_length=500)] = []
 
 
@@ -175,7 +194,8 @@ class QuotaDecision(_Message):
     """What became of a command, and the account after it.
 
     `change` and `top_up_changes` are what the ledger adds up: credits of the plan used in the
-    period that begins at `period_start`, and credits left of each top-up.
+    period of this `period_number`, and credits left of each top-up. `period_start` cannot stand
+    for it: a plan change may move the start and keep the usage, or return to an earlier start.
     """
 
     decision_id: Annotated[
@@ -204,6 +224,10 @@ class QuotaDecision(_Message):
     remaining: Total
     period_start: Moment
     resets_at: Moment
+    period_number: Annotated[
+        Total,
+        Field(description="Of the account's periods, from 1: usage begins anew with each."),
+    ] = 0
     crossed: Annotated[
         list[Annotated[int, Field(ge=0, le=255)]],
         Field(description="Thresholds in percent that this one crossed."),

@@ -9,14 +9,13 @@ from schemas.quotas import QuotaDecision
 
 @dataclass(frozen=True, slots=True)
 class HeldTopUp:
-    """A top-up: what is left, what of it was used in the running period, when it ends.
+    """A top-up with what is left of it, above 0, and when it ends.
 
-    `ends_at` None: it lasts until it is used.
+    `ends_at` None: it lasts until it is used. One that is used up or has ended is held no more.
     """
 
     top_up_id: UUID
     left: int
-    used_in_period: int = 0
     ends_at: datetime | None = None
 
 
@@ -25,7 +24,12 @@ class Account:
     """Where a user stands. Amounts in credits, `[period_start, period_end)` in UTC.
 
     `subscription`: the period is a subscription's own, else a calendar month.
-    `used`: credits of the plan used in the period, without those of top-ups.
+    `used`: credits of the plan used in the period; `top_up_credits_used`: those of top-ups,
+    held or not any more.
+    `top_ups`: in the order in which they are spent.
+    `period_number`: usage began anew so many times; what was decided with it counts in `used`.
+    `anchor_day`: the day of the month on which a subscription's periods begin where the month has
+    it; 0 for calendar months.
     `crossed`: thresholds (percent) that were published in the period.
     `changes`: how many changes the account has seen, the number of the last.
     `latest`: the latest time of any command; time never goes back.
@@ -36,7 +40,10 @@ class Account:
     period_start: datetime
     period_end: datetime
     subscription: bool = False
+    anchor_day: int = 0
+    period_number: int = 1
     used: int = 0
+    top_up_credits_used: int = 0
     top_ups: tuple[HeldTopUp, ...] = ()
     crossed: frozenset[int] = frozenset()
     changes: int = 0
@@ -62,10 +69,11 @@ class Remembered:
 class Step:
     """What a command makes of an account: the account after it, the answer, what to remember.
 
-    `account` is the very same object when nothing changed. `remember` holds the entries to
-    write: the command's own, and for a refund its spend's.
+    `account` is the very same object when nothing changed, None when there was none. `remember`
+    holds the entries to write: the command's own, for a refund its spend's, for a restore all
+    that it brings.
     """
 
-    account: Account
+    account: Account | None
     decision: QuotaDecision
     remember: tuple[Remembered, ...] = field(default=())

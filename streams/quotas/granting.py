@@ -1,0 +1,57 @@
+"""Changes what an account may use: a top-up, another plan."""
+
+from dataclasses import replace
+
+from schemas.quotas import MAX_TOP_UPS, PlanChanged, TopUp, TopUpChange
+from streams.quotas.account import HeldTopUp, Step
+from streams.quotas.asked import Asked
+from streams.quotas.periods import anchor_day, calendar_month, in_utc, subscription_period
+from streams.quotas.standing import with_period, with_top_up
+
+
+def top_up(asked: Asked, command: TopUp) -> Step:
+    """Adds credits; those that last for the period end where the running one does now."""
+    account = asked.account
+    if len(account.top_ups) >= MAX_TOP_UPS:
+        return asked.refused("too_many_top_ups", count=command.count)
+    ends_at = account.period_end if command.lasts == "period" else None
+    added = HeldTopUp(command.command_id, command.count, ends_at)
+    return asked.applied(
+        replace(account, top_ups=with_top_up(account.top_ups, added)),
+        count=command.count,
+        top_up_changes=[
+            TopUpChange(top_up_id=added.top_up_id, change=added.left, ends_at=added.ends_at)
+        ],
+    )
+
+
+def change_plan(asked: Asked, command: PlanChanged) -> Step:
+    """Puts the account on a plan and in its period.
+
+    Usage is kept when that begins no later than the running one, so that no change of plan within
+    a period gives it back. A subscription's period that is over by now goes on as it was before
+    the two are compared: news of it may come late.
+    """
+    if asked.catalogue.plan(command.plan) is None:
+        return asked.refused("unknown_plan")
+    anchor = 0
+    if command.period is None:
+        period = calendar_month(asked.moment)
+    else:
+        period = in_utc(command.period)
+        anchor = anchor_day(period)
+        if period.end <= asked.moment:
+            period = subscription_period(period, anchor, asked.moment)
+    account = asked.account
+    return asked.applied(
+        with_period(
+            replace(
+                account,
+                plan=command.plan,
+                subscription=command.period is not None,
+                anchor_day=anchor,
+            ),
+            period,
+            usage_kept=period.start <= account.period_start,
+        )
+    )
