@@ -26,6 +26,7 @@ UV := $(UV_ENVIRONMENT)/bin/uv
 BOOTSTRAPPED := $(UV_ENVIRONMENT)/.made-$(PLACE)
 LOCAL := .venv/.local-$(PLACE)
 DEVELOPMENT := .venv/.development-$(PLACE)
+BENCH := .venv/.bench-$(PLACE)
 RUN := .venv/bin/python -m
 
 help: ## list the recipes
@@ -57,7 +58,7 @@ format: $(DEVELOPMENT) ## format the code, and repair what can be
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-bench: $(DEVELOPMENT) ## measure what the README says about speed
+bench: $(BENCH) ## measure what the README says about speed
 	@$(RUN) bench $(ARGS)
 
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate $(UPGRADE)
@@ -67,6 +68,7 @@ lock: $(LOCAL) ## write the lock files anew, for packages and for Kafka's jars
 	@sed -n 's/^ *"\(uv==[0-9.]*\)",.*/\1/p' pyproject.toml | $(COMPILE) - -o requirements/bootstrap.txt
 	@$(COMPILE) pyproject.toml --extra local --extra development -o requirements/development.txt
 	@$(COMPILE) pyproject.toml --extra local -c requirements/development.txt -o requirements/local.txt
+	@$(COMPILE) pyproject.toml --extra bench -c requirements/development.txt -o requirements/bench.txt
 	@echo "Locking Kafka's jars ..."
 	@$(RUN) deploy.local.kafka.lock
 
@@ -92,6 +94,12 @@ $(DEVELOPMENT): requirements/development.txt pyproject.toml $(BOOTSTRAPPED)
 	@echo "Installing what Weir and its tests need into .venv (once) ..."
 	@$(call SYNC,requirements/development.txt)
 	@touch $@ $(LOCAL)
+
+# On top of the development packages, which it was locked with.
+$(BENCH): requirements/bench.txt $(DEVELOPMENT)
+	@echo "Installing what the bench measures against into .venv (once) ..."
+	@$(UV) pip install -q --python .venv/bin/python --require-hashes -r requirements/bench.txt
+	@touch $@
 
 $(BOOTSTRAPPED): requirements/bootstrap.txt
 	@set -e; found=; bare=; \

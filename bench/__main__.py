@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import edge, export, freshness, memory, middleware, questions, sink
+from bench import edge, export, freshness, memory, middleware, questions, quotas, sink
 from tests.services import local_services
 from tests.weir import Weir, throwaway_weir
 
-PARTS = ("a", "b", "c", "d", "e", "f", "g", "h")
+PARTS = ("a", "b", "c", "d", "e", "f", "g", "h", "i")
 
 
 def say(line: str) -> None:
@@ -56,6 +56,9 @@ async def measure(folder: Path, parts: set[str]) -> None:
         if "h" in parts:
             async with throwaway_weir(services, folder) as weir:
                 await export.of_each_format(services, weir, say)
+        if "i" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await quotas.decisions(weir, folder, say)
 
 
 def main() -> None:
