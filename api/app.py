@@ -22,13 +22,14 @@ from api.identity.opening import opened_authenticator
 from api.identity.screening import Screening
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
-from api.quotas import accounts, mine
+from api.quotas import accounts, catalogue, mine
 from api.quotas.desk import QuotaDesk
 from api.replies import Replies
 from api.settings import ApiSettings
 from api.shortcut import Shortcut
 from api.state import Clock, State
 from schemas.migrations import load_migrations
+from schemas.plans import read_catalogue
 from schemas.settings import read_settings_or_exit
 
 
@@ -37,8 +38,12 @@ def utc_now() -> datetime:
 
 
 def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> FastAPI:
-    """The application; settings come from the environment when none are given."""
+    """The application; settings come from the environment when none are given.
+
+    Raises InvalidPlans.
+    """
     chosen = settings or read_settings_or_exit(ApiSettings)
+    plans = read_catalogue(chosen.plans_path)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -69,6 +74,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
                 authenticator=authenticator,
                 replies=replies,
                 quotas=QuotaDesk(publisher, replies, timeout=chosen.quota_timeout),
+                plans=plans,
             )
 
     app = FastAPI(
@@ -108,6 +114,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         actions.router,
         mine.router,
         accounts.router,
+        catalogue.router,
         health.router,
     ):
         app.include_router(router)

@@ -1,14 +1,14 @@
 """`GET /schemas/`: the JSON Schemas of all that may be sent and read, to check against."""
 
-import hashlib
 from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
+from api.etags import ETAG_DOCUMENTED, NOT_MODIFIED_DOCUMENTED, IfNoneMatch, TaggedDocument
 from api.identity.access import PUBLIC
 from api.problems import Problem, documented
 from schemas.explanations import shown
@@ -18,9 +18,6 @@ MEDIA_TYPE: Final = "application/schema+json"
 
 # They change with a release alone; asked again, the answer is 304 and short.
 _CACHE_CONTROL: Final = "public, max-age=3600"
-_ETAGS: Final[dict[str, object]] = {
-    "ETag": {"description": "Changes with the document.", "schema": {"type": "string"}}
-}
 
 router = APIRouter(tags=["schemas"], dependencies=[PUBLIC])
 
@@ -59,12 +56,9 @@ def _entry(schema: PublishedSchema) -> SchemaEntry:
     responses={
         HTTPStatus.OK.value: {
             "content": {MEDIA_TYPE: {"schema": {"type": "object"}}},
-            "headers": _ETAGS,
+            "headers": ETAG_DOCUMENTED,
         },
-        HTTPStatus.NOT_MODIFIED.value: {
-            "description": "It is still the one with this ETag.",
-            "headers": _ETAGS,
-        },
+        HTTPStatus.NOT_MODIFIED.value: NOT_MODIFIED_DOCUMENTED,
         **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
     },
 )
@@ -73,9 +67,7 @@ async def published_schema(
         str,
         Path(description="As `/schemas/` lists them.", json_schema_extra={"enum": [*PUBLISHED]}),
     ],
-    if_none_match: Annotated[
-        str | None, Header(description="The ETag of an earlier answer.")
-    ] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The schema that the edge and the sink hold events to; answers 304 to its own ETag."""
     if name not in PUBLISHED:
@@ -84,19 +76,11 @@ async def published_schema(
             HTTPStatus.NOT_FOUND,
             f"there is no schema named {shown(name)}; /schemas/ lists them: {known}",
         )
-    body, etag = _document(name)
-    headers = {"ETag": etag, "Cache-Control": _CACHE_CONTROL}
-    if if_none_match is not None and _names(if_none_match, etag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(body, headers=headers, media_type=MEDIA_TYPE)
+    return _document(name).answer(
+        if_none_match, media_type=MEDIA_TYPE, cache_control=_CACHE_CONTROL
+    )
 
 
 @cache
-def _document(name: str) -> tuple[bytes, str]:
-    body = orjson.dumps(PUBLISHED[name].document(), option=orjson.OPT_INDENT_2)
-    return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-
-
-def _names(if_none_match: str, etag: str) -> bool:
-    given = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return etag in given or given == ["*"]
+def _document(name: str) -> TaggedDocument:
+    return TaggedDocument.of(orjson.dumps(PUBLISHED[name].document(), option=orjson.OPT_INDENT_2))

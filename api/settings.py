@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from api.identity.rate_limits import limit_of
 from api.identity.settings import TokenSettings
+from schemas.plans import PlansSettings
 from schemas.servers import ClickHouseSettings, KafkaSettings
 
 
@@ -15,7 +16,7 @@ def _rate_limit(text: str) -> str:
     return text
 
 
-class ApiSettings(TokenSettings, KafkaSettings, ClickHouseSettings):
+class ApiSettings(TokenSettings, PlansSettings, KafkaSettings, ClickHouseSettings):
     """Environment of the API process; times in seconds."""
 
     host: Annotated[

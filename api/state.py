@@ -12,6 +12,7 @@ from api.publishing import Publisher
 from api.quotas.desk import QuotaDesk
 from api.replies import Replies
 from schemas.migrations import Migration
+from schemas.plans import Catalogue
 
 Clock = Callable[[], datetime]
 
@@ -26,6 +27,7 @@ class State(TypedDict):
     authenticator: Authenticator
     replies: Replies
     quotas: QuotaDesk
+    plans: Catalogue
 
 
 def publisher(request: Request) -> Publisher:
@@ -60,6 +62,10 @@ def authenticator(request: Request) -> Authenticator:
     return cast("Authenticator", request.state.authenticator)
 
 
+def plans(request: Request) -> Catalogue:
+    return cast("Catalogue", request.state.plans)
+
+
 FromClickHouse = Annotated[ClickHouseReader, Depends(clickhouse)]
 ToKafka = Annotated[Publisher, Depends(publisher)]
 Migrations = Annotated[tuple[Migration, ...], Depends(migrations)]
@@ -67,3 +73,4 @@ Identity = Annotated[Authenticator, Depends(authenticator)]
 Now = Annotated[datetime, Depends(now)]
 FromWorkers = Annotated[Replies, Depends(replies)]
 AtQuotas = Annotated[QuotaDesk, Depends(quotas)]
+Plans = Annotated[Catalogue, Depends(plans)]

@@ -1,6 +1,10 @@
 """`weir api`: the edge, alone, with settings from the environment."""
 
-from schemas.settings import read_settings_or_exit
+import sys
+
+import typer
+
+from schemas.settings import EX_CONFIG, read_settings_or_exit
 
 
 def api() -> None:
@@ -8,7 +12,12 @@ def api() -> None:
     from api.serving import serve
     from api.settings import ApiSettings
     from deploy.logs import configure_logs
+    from schemas.plans import InvalidPlans
 
     settings = read_settings_or_exit(ApiSettings)
     configure_logs()
-    serve(settings)
+    try:
+        serve(settings)
+    except InvalidPlans as error:
+        sys.stderr.write(f"weir api: the plans cannot be used:\n{error}\n")
+        raise typer.Exit(EX_CONFIG) from None
