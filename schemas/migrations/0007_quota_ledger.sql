@@ -1,6 +1,7 @@
 -- The ledger of quotas: what became of each command, and the account after it. Credits of the plan
--- that a user has used in a period are the sum of change where period_start is that of the period;
--- what is left of a top-up is the sum of its changes.
+-- that a user has used in a period are the sum of change where period_number is that of the period;
+-- what is left of a top-up is the sum of its changes. After Kafka's data was lost the numbers begin
+-- anew, until the account is rebuilt.
 CREATE TABLE IF NOT EXISTS quota_decisions
 (
     decision_id   UUID,
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS quota_decisions
     -- To the microsecond, as commands have them: an account that is restored equals the lost one.
     period_start  DateTime64(6, 'UTC'),
     resets_at     DateTime64(6, 'UTC'),
+    period_number UInt64,
     crossed       Array(UInt8),
     fingerprint   String CODEC(ZSTD(1)),
     decided_at    DateTime64(6, 'UTC'),

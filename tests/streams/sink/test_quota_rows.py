@@ -43,6 +43,7 @@ DECISION: Final = QuotaDecision(
     remaining=195,
     period_start=START,
     resets_at=datetime(2026, 12, 1, tzinfo=UTC),
+    period_number=11,
     crossed=[80],
     fingerprint="ab12",
     decided_at=datetime(2026, 11, 24, 9, 30, 0, 123_456, tzinfo=UTC),
@@ -86,6 +87,7 @@ def test_a_decision_becomes_a_row_column_by_column() -> None:
         "remaining": 195,
         "period_start": "2026-11-01T00:00:00.000000Z",
         "resets_at": "2026-12-01T00:00:00.000000Z",
+        "period_number": 11,
         "crossed": [80],
         "fingerprint": "ab12",
         "decided_at": "2026-11-24T09:30:00.123456Z",
@@ -106,7 +108,10 @@ def test_a_decision_under_another_users_key_is_refused(key: bytes | None, reason
     assert failure.reason == reason
 
 
-NUMBERS = ("count", "change", "number", "plans_version", "limit", "quota_used", "remaining")
+NUMBERS: Final = (
+    *("count", "change", "number", "plans_version"),
+    *("limit", "quota_used", "remaining", "period_number"),
+)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(), each, max_size=3),
@@ -171,6 +176,7 @@ def extreme_decisions() -> list[tuple[bytes, bytes]]:
         "fingerprint": "f" * 64,
         **dict.fromkeys(("period_start", "resets_at", "decided_at"), LATEST_MOMENT),
         **dict.fromkeys(("count", "number", "limit", "quota_used", "remaining"), LARGEST),
+        "period_number": LARGEST,
     }
     return [written(DECISION, **changes) for changes in (least, most)]
 
