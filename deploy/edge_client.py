@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import typer
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from schemas.settings import Settings
 
@@ -18,9 +18,12 @@ SECONDS: Final = 30.0
 
 
 class EdgeSettings(Settings):
-    """Where the Weir of this machine is."""
+    """Where the Weir of this machine is, and who asks it."""
 
     api_port: int = Field(8000, alias="WEIR_API_PORT", ge=1, le=65535)
+    token: SecretStr = Field(
+        SecretStr(""), alias="WEIR_TOKEN", description="The token or API key that commands send."
+    )
 
     @property
     def url(self) -> str:
@@ -57,9 +60,14 @@ def checked_url(url: str) -> str:
 class EdgeClient:
     """One session with the API. Every request raises NoAnswer or Refused."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: SecretStr) -> None:
+        """`token` is sent with each request unless it is empty."""
         self._url = url
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS))
+        secret = token.get_secret_value()
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=SECONDS),
+            headers={"Authorization": f"Bearer {secret}"} if secret else {},
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,18 +82,37 @@ class EdgeClient:
 
     async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Json:
         """The document at a path."""
-        return await self._ask("GET", path, parameters, None)
+        return await self._ask("GET", path, parameters)
 
-    async def post(self, path: str, document: Json) -> Json:
+    async def post(
+        self, path: str, document: Json, headers: Mapping[str, str] | None = None
+    ) -> Json:
         """The answer to a document."""
-        return await self._ask("POST", path, None, document)
+        return await self._ask("POST", path, document=document, headers=headers)
+
+    async def put(
+        self, path: str, document: Json, headers: Mapping[str, str] | None = None
+    ) -> Json:
+        """The answer to a document that takes the place of what is there."""
+        return await self._ask("PUT", path, document=document, headers=headers)
 
     async def _ask(
-        self, method: str, path: str, parameters: Mapping[str, str] | None, document: Json
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str] | None = None,
+        document: Json = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Json:
         try:
             async with self._session.request(
-                method, self._url + path, params=parameters, json=document, allow_redirects=False
+                method,
+                self._url + path,
+                params=parameters,
+                json=document,
+                headers=headers,
+                # A token goes to no other address.
+                allow_redirects=False,
             ) as answer:
                 status, body = answer.status, await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError) as error:

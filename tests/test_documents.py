@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from api.settings import ApiSettings
 from deploy.access_log.settings import ReplaySettings
+from deploy.edge_client import EdgeSettings
 from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.local.settings import LocalSettings
 from schemas import limits
@@ -31,6 +32,7 @@ KINDS: Final[tuple[type[BaseSettings], ...]] = (
     LocalSettings,
     EmbeddedClickHouseSettings,
     ReplaySettings,
+    EdgeSettings,
 )
 # Read beside the settings classes: by an option of `weir replay`, and by the tests.
 OTHERS: Final = {"WEIR_URL": "", "WEIR_TEST_SERVICES": ""}

@@ -1,19 +1,15 @@
 """`weir dead-letters`: lists, shows, replays and discards messages that could not be used."""
 
-import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from deploy.edge_answers import EXIT_FAILED, EXIT_TRY_AGAIN, Url, asked, fail
+
 if TYPE_CHECKING:
     from deploy.edge_client import EdgeClient, Json
 
-# sysexits.h, as `weir replay` uses them.
-EXIT_FAILED = 1
-EXIT_NOT_WEIR = 69
-EXIT_TRY_AGAIN = 75
 _PAGE = 1_000
 
 _Result = TypeVar("_Result")
@@ -24,14 +20,6 @@ dead_letters = typer.Typer(
 
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Dead letters.", show_default=False)
-]
-Url = Annotated[
-    str | None,
-    typer.Option(
-        envvar="WEIR_URL",
-        help="Where Weir is. Else the Weir of this machine: http://127.0.0.1:WEIR_API_PORT (8000).",
-        show_default=False,
-    ),
 ]
 Topic = Annotated[str | None, typer.Option(help="Only messages of this topic.", show_default=False)]
 Reason = Annotated[
@@ -198,7 +186,11 @@ def _act(
     past = "replayed" if action == "replay" else "discarded"
     typer.echo(f"{done:,} {past}, {failed:,} not", err=as_json)
     if again:
-        _fail(EXIT_TRY_AGAIN, "Weir cannot do all of it now. Run it again: nothing counts twice.")
+        fail(
+            "dead-letters",
+            EXIT_TRY_AGAIN,
+            "Weir cannot do all of it now. Run it again: nothing counts twice.",
+        )
     raise typer.Exit(EXIT_FAILED if failed else 0)
 
 
@@ -243,34 +235,10 @@ def _in_words(filters: dict[str, str]) -> str:
 
 
 def _asked(url: str | None, question: "Callable[[EdgeClient], Awaitable[_Result]]") -> _Result:
-    """The answer; when there is none, the process ends and says why."""
-    from deploy.access_log.shown import shown
-    from deploy.edge_client import EdgeClient, EdgeSettings, NoAnswer, Refused, checked_url
-    from schemas.settings import read_settings_or_exit
-
-    address = checked_url(url) if url else read_settings_or_exit(EdgeSettings).url
-
-    async def ask() -> _Result:
-        async with EdgeClient(address) as client:
-            return await question(client)
-
-    try:
-        return asyncio.run(ask())
-    except NoAnswer as error:
-        code, problem = EXIT_NOT_WEIR, str(error)
-    except Refused as error:
-        code = EXIT_TRY_AGAIN if error.status == 503 else EXIT_FAILED
-        problem = shown(str(error))
-    _fail(code, problem)
-    raise AssertionError
+    return asked("dead-letters", url, question)
 
 
 def _quoted(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="")
-
-
-def _fail(code: int, problem: str) -> None:
-    sys.stderr.write(f"weir dead-letters: {problem}\n")
-    raise typer.Exit(code)
