@@ -116,7 +116,6 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         accounts.router,
         catalogue.router,
         usage.router,
-        usage.router,
         health.router,
     ):
         app.include_router(router)
