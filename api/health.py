@@ -42,10 +42,11 @@ async def readyz(
         kafka.problem(), _clickhouse_problem(clickhouse, migrations)
     )
     not_ready = {**clickhouse_problem, **identity.not_ready()}
-    if replies_problem := replies.problem():
-        not_ready = {"replies": replies_problem, **not_ready}
     if kafka_problem:
         not_ready = {"kafka": kafka_problem, **not_ready}
+    elif replies_problem := replies.problem():
+        # Without Kafka there are none: said once.
+        not_ready = {"replies": replies_problem, **not_ready}
     if not_ready:
         raise unavailable(
             "; ".join(f"{part}: {problem}" for part, problem in not_ready.items()),

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 MAX_WAITING: Final = 10_000
 """So many requests of one process wait at once; each is some 2 KiB."""
-RECONNECT_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+RECONNECT_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
 CONNECT_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 1.0
 REQUEST_SECONDS: Final = 5.0
