@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Annotated, Final, Literal
 from zlib import crc32
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 Kind = Literal["write", "read"]
 """A write key sends events, a read key asks questions about them."""
@@ -24,6 +24,12 @@ takes all of it."""
 _WHOLE: Final = re.compile(PATTERN, re.ASCII)
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("has characters that cannot be printed")
+    return name
+
+
 class ApiKey(BaseModel):
     """A message on `api-keys`, the last one about a key holds; of the key itself only its hash.
 
@@ -35,7 +41,7 @@ class ApiKey(BaseModel):
 
     key_id: Annotated[str, Field(pattern=r"^key_[0-9a-z]{16}$")]
     kind: Kind
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
     secret_hash: Annotated[
         str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the whole key.")
     ]
@@ -52,15 +58,30 @@ class ApiKeyUse(BaseModel):
     last_used_at: AwareDatetime
 
 
+def decode_key(message_key: bytes | None, value: bytes | None) -> tuple[str, ApiKey | None]:
+    """What a message of `api-keys` says: the id, and the key, or None where it was deleted.
+
+    Raises ValueError for a message that says nothing.
+    """
+    key_id = (message_key or b"").decode()
+    # Without a value it is Kafka's own way of deleting.
+    key = None if value is None else ApiKey.model_validate_json(value)
+    if key is not None and key.key_id != key_id:
+        raise ValueError("the message key is not the key_id")
+    return key_id, key
+
+
 def create_key(kind: Kind, name: str, now: datetime) -> tuple[str, ApiKey]:
-    """A new key as it is presented, which is stored nowhere, and what is stored of it."""
+    """A new key as it is presented, which is stored nowhere, and what is stored of it.
+
+    Raises ValueError when the name is none.
+    """
     body = _PREFIXES[kind] + _base62(
         int.from_bytes(secrets.token_bytes(_SECRET_BYTES)), _SECRET_CHARACTERS
     )
     presented = body + _checksum(body)
-    key_id = "key_" + _base36(secrets.randbits(80), 16)
     return presented, ApiKey(
-        key_id=key_id,
+        key_id="key_" + _base36(secrets.randbits(80), 16),
         kind=kind,
         name=name,
         secret_hash=hash_of(presented),

@@ -1,7 +1,6 @@
 """The key book: every API key that holds, in memory, as Kafka had it a moment ago."""
 
 import asyncio
-import contextlib
 from time import monotonic
 from typing import Final, Self
 
@@ -12,20 +11,24 @@ from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
 
 from api.problems import unavailable
-from schemas.api_keys import ApiKey, hash_of
+from schemas.api_keys import ApiKey, decode_key, hash_of
 from schemas.servers import KafkaSettings
 from schemas.topics import API_KEYS
 
 log = structlog.get_logger()
 
 MAX_KEYS: Final = 100_000
-"""So many keys that hold are taken into memory, at some 1 KiB each."""
+"""So many keys that hold are taken into memory, at some 1.5 kB each."""
 RECONNECT_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 1.0
-CHECK_SECONDS: Final = 1.5
-"""How often Kafka is asked whether anything was missed, and how long that may take: so a revocation
-is felt within 5 s also when a connection hangs."""
+CHECK_SECONDS: Final = 1.0
+"""How often Kafka is asked whether anything was missed, and how long it may take to say so. When
+a connection hangs, a revocation is felt after both, and after stopping and connecting again."""
+STALE_SECONDS: Final = 5.0
+"""Within so much a revocation is felt; keys that were not checked for longer are a problem."""
+_AT_ONCE: Final = 500
+"""Messages that are taken before others on this event loop have a turn."""
 
 # uvloop raises a RuntimeError for a write to a connection that the peer reset a moment ago.
 _CONSUMER_ERRORS: Final = (KafkaError, OSError, RuntimeError)
@@ -51,13 +54,7 @@ class HeldKeys:
 
         Raises ValueError for one that is none; then nothing has changed.
         """
-        if message_key is None:
-            raise ValueError("it has no message key")
-        key_id = message_key.decode()
-        # Without a value it is Kafka's own way of deleting a key.
-        key = None if value is None else ApiKey.model_validate_json(value)
-        if key is not None and key.key_id != key_id:
-            raise ValueError("its message key is not its key_id")
+        key_id, key = decode_key(message_key, value)
         known = self._by_id.pop(key_id, None)
         if known is not None:
             self._by_hash.pop(known.secret_hash, None)
@@ -104,7 +101,8 @@ class KeyBook:
         self._partition = TopicPartition(settings.topic(API_KEYS.name), 0)
         self._max_keys = max_keys
         self._held: HeldKeys | None = None
-        self._problem: str | None = "the API keys are being read"
+        self._checked_at = monotonic()
+        self._problem: str | None = "they are being read"
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -122,8 +120,9 @@ class KeyBook:
         return self._held is not None
 
     def problem(self) -> str | None:
-        """Why the keys are not those of this moment, or None."""
-        return self._problem
+        """Why the keys are not known, or not those of the last 5 s; None when they are."""
+        fresh = self._held is not None and monotonic() - self._checked_at < STALE_SECONDS
+        return None if fresh else self._problem
 
     def find(self, presented: str) -> ApiKey | None:
         """The key, if it exists and is not revoked.
@@ -133,25 +132,27 @@ class KeyBook:
         # A dictionary tells by its time how much of a hash it knows: nothing about the key.
         secret_hash = hash_of(presented)
         if self._held is None:
-            raise unavailable(f"API keys cannot be checked yet: {self._problem}")
+            raise unavailable(f"the API keys are not known yet: {self._problem}")
         return self._held.find(secret_hash)
 
     async def _read_for_ever(self) -> None:
         attempt = 0
         while True:
-            started = monotonic()
             try:
                 await self._read()
             except _CONSUMER_ERRORS as error:
                 reason = f"Kafka at {self._servers} cannot be reached: {type(error).__name__}"
             except (_MadeAnew, _Behind, _TopicMissing) as error:
                 reason = str(error)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                reason = f"Kafka at {self._servers} cannot be reached"
             if self._problem is None:
                 log.warning("API keys are read anew", reason=reason)
                 attempt = 0
             self._problem = reason
-            if monotonic() - started > CONNECT_SECONDS:
-                attempt = 0
             await asyncio.sleep(RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)])
             attempt += 1
 
@@ -162,7 +163,7 @@ class KeyBook:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            request_timeout_ms=int(2000 * CHECK_SECONDS),
+            request_timeout_ms=3_000,
             retry_backoff_ms=100,
         )
         try:
@@ -172,14 +173,15 @@ class KeyBook:
                     raise _TopicMissing(
                         f"topic {self._partition.topic} does not exist; run `weir topics`"
                     )
-                consumer.assign([self._partition])
                 begin = await consumer.beginning_offsets([self._partition])
+                consumer.assign([self._partition])
                 consumer.seek(self._partition, begin[self._partition])
             await self._follow(consumer)
         finally:
-            with contextlib.suppress(*_CONSUMER_ERRORS):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await consumer.stop()
+            # Gathered: aiokafka lets cancellations of its own tasks through, as if they were ours.
+            await asyncio.gather(
+                asyncio.wait_for(consumer.stop(), STOP_SECONDS), return_exceptions=True
+            )
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         held = HeldKeys(self._max_keys)
@@ -190,7 +192,7 @@ class KeyBook:
             position: int = await consumer.position(self._partition)
             if not whole and position >= due:
                 whole = True
-                self._held, self._problem = held, None
+                self._held, self._problem, self._checked_at = held, None, monotonic()
                 log.info("API keys are read", keys=len(held))
             if monotonic() - checked_at > CHECK_SECONDS:
                 if checked == position < due:
@@ -198,10 +200,13 @@ class KeyBook:
                 end = await self._end(consumer)
                 if position > end:
                     raise _MadeAnew(f"topic {self._partition.topic} was made anew")
-                if whole:
-                    due = end
                 checked_at, checked = monotonic(), position
-            fetched = await consumer.getmany(timeout_ms=int(1000 * CHECK_SECONDS / 3))
+                if whole:
+                    due, self._checked_at = end, checked_at
+            fetched = await consumer.getmany(
+                timeout_ms=int(1000 * CHECK_SECONDS / 4), max_records=_AT_ONCE
+            )
+            await asyncio.sleep(0)
             for record in fetched.get(self._partition, ()):
                 try:
                     held.take(record.key, record.value)
