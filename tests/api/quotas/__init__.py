@@ -1,0 +1,1 @@
+"""Tests of quotas at the edge."""
