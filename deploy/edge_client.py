@@ -1,13 +1,14 @@
 """Asks a running Weir's API for commands: where it is, and its answers or why there are none."""
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
 import typer
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from schemas.settings import Settings
 
@@ -17,17 +18,29 @@ Json = Any
 SECONDS: Final = 30.0
 
 
+def _sendable(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]*", token.get_secret_value()):
+        raise ValueError("must be a token or an API key alone, without spaces and line breaks")
+    return token
+
+
 class EdgeSettings(Settings):
     """Where the Weir of this machine is, and who asks it."""
 
     api_port: int = Field(8000, alias="WEIR_API_PORT", ge=1, le=65535)
-    token: SecretStr = Field(
+    token: Annotated[SecretStr, AfterValidator(_sendable)] = Field(
         SecretStr(""), alias="WEIR_TOKEN", description="The token or API key that commands send."
     )
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.api_port}"
+
+
+def authorization(token: SecretStr) -> dict[str, str]:
+    """The headers that send a token; none for an empty one."""
+    secret = token.get_secret_value()
+    return {"Authorization": f"Bearer {secret}"} if secret else {}
 
 
 class NoAnswer(Exception):
@@ -63,10 +76,8 @@ class EdgeClient:
     def __init__(self, url: str, token: SecretStr) -> None:
         """`token` is sent with each request unless it is empty."""
         self._url = url
-        secret = token.get_secret_value()
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=SECONDS),
-            headers={"Authorization": f"Bearer {secret}"} if secret else {},
+            timeout=aiohttp.ClientTimeout(total=SECONDS), headers=authorization(token)
         )
 
     async def __aenter__(self) -> Self:

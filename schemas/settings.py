@@ -30,7 +30,7 @@ def read_settings(kind: type[_Settings]) -> _Settings:
     try:
         return kind()
     except ValidationError as error:
-        raise InvalidSettings("\n".join(_problems(error))) from None
+        raise InvalidSettings("\n".join(_problems(error, kind))) from None
 
 
 def read_settings_or_exit(kind: type[_Settings]) -> _Settings:
@@ -42,10 +42,13 @@ def read_settings_or_exit(kind: type[_Settings]) -> _Settings:
         raise SystemExit(EX_CONFIG) from None
 
 
-def _problems(error: ValidationError) -> list[str]:
+def _problems(error: ValidationError, kind: type[BaseSettings]) -> list[str]:
     # Neither values nor URLs: a setting may hold a password.
     problems = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"]) or "settings"
+        # A default that does not fit is named by its field.
+        field = kind.model_fields.get(name)
+        name = (field and field.alias) or name
         problems.append(f"  {name}: {item['msg']}")
     return problems

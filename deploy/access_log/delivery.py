@@ -26,6 +26,10 @@ class NotAccepted(Exception):
     """The server will not take such a request however often it is sent (401, 404, …)."""
 
 
+class NotLetIn(NotAccepted):
+    """The server wants other credentials (401, 403)."""
+
+
 class _ItemError(msgspec.Struct):
     field: str | None = None
     detail: str | None = None
@@ -99,6 +103,8 @@ class Delivery:
         answer = await self._until_answered(b"[" + b",".join(events) + b"]")
         if answer.status == 413:
             return await self._in_halves(events)
+        if answer.status in (401, 403):
+            raise NotLetIn(self._said(answer))
         if answer.status not in (202, 422):
             raise NotAccepted(self._said(answer))
         return self._rejections(answer, len(events))

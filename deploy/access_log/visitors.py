@@ -6,13 +6,11 @@ the visitor_id.
 """
 
 import hmac
-import os
-import secrets
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
-KEY_BYTES = 32
+from deploy.secret_files import SECRET_BYTES, NotASecret, read_or_create_secret
+
 VISITOR_ID_CHARACTERS = 32
 _REMEMBERED_VISITORS = 65_536
 
@@ -27,34 +25,12 @@ def load_or_create_key(file: Path) -> bytes:
     Raises UnusableVisitorKey, and OSError where the file can be neither read nor made.
     """
     try:
-        text = file.read_bytes()
-    except FileNotFoundError:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        _create(file)
-        text = file.read_bytes()
-    try:
-        key = bytes.fromhex(text.decode("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
+        return read_or_create_secret(file)
+    except NotASecret:
         raise UnusableVisitorKey(
-            f"{file} is not a visitor key ({KEY_BYTES * 2} hex digits): put the right file back, "
-            "or delete it and visitors already counted will count once more"
-        )
-    return key
-
-
-def _create(file: Path) -> None:
-    # Linked into place when complete: of two commands that start together both use one key.
-    # A temporary file is made with mode 0600.
-    with NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-") as draft:
-        draft.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
-        draft.flush()
-        os.fsync(draft.fileno())
-        try:
-            os.link(draft.name, file)
-        except FileExistsError:
-            return
+            f"{file} is not a visitor key ({SECRET_BYTES * 2} hex digits): put the right file "
+            "back, or delete it and visitors already counted will count once more"
+        ) from None
 
 
 class VisitorIds:

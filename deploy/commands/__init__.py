@@ -17,7 +17,19 @@ app = typer.Typer(
 
 def main() -> None:
     """Runs the command line; a file `.env` in the current directory adds to the environment."""
-    from deploy.commands import api, check, dead_letters, keys, migrate, replay, sink, topics, up
+    from deploy.commands import (
+        api,
+        check,
+        dead_letters,
+        keys,
+        migrate,
+        quota,
+        replay,
+        sink,
+        token,
+        topics,
+        up,
+    )
 
     load_dotenv(Path(".env"))
     # What their clients log, commands say in a sentence of their own.
@@ -31,8 +43,10 @@ def main() -> None:
         topics.topics,
         replay.replay,
         check.check,
+        token.token,
     ):
         app.command()(command)
     app.add_typer(dead_letters.dead_letters, name="dead-letters")
     app.add_typer(keys.keys, name="keys")
+    app.add_typer(quota.quota, name="quota")
     app()

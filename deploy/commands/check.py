@@ -1,6 +1,7 @@
 """`weir check`: whether settings, Kafka, ClickHouse and tables fit, without starting anything."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,11 +22,14 @@ def check() -> None:
       78   settings cannot be used
     """
     from api.settings import ApiSettings
+    from deploy.local.identity import identity_made_here
     from streams.sink.settings import SinkSettings
 
     class AllSettings(ApiSettings, SinkSettings):
         """Of every process at once, so that all problems are said at once."""
 
+    # Beside a Weir that `weir up` runs, its settings are those to check.
+    os.environ.update(identity_made_here())
     try:
         settings = read_settings(AllSettings)
     except InvalidSettings as error:

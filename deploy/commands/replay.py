@@ -101,7 +101,7 @@ def replay(
     from deploy.access_log.settings import ReplaySettings
     from deploy.access_log.source import open_log
     from deploy.access_log.summary import summary
-    from deploy.edge_client import checked_url
+    from deploy.edge_client import authorization, checked_url
     from schemas.settings import read_settings_or_exit
 
     settings = read_settings_or_exit(ReplaySettings)
@@ -123,6 +123,7 @@ def replay(
                     confirmed,
                     display,
                     url=address,
+                    headers=authorization(settings.token),
                     concurrency=concurrency,
                     patience=Patience(give_up_after),
                 )
@@ -143,6 +144,7 @@ async def _run(
     display: "Display",
     *,
     url: str,
+    headers: dict[str, str],
     concurrency: int,
     patience: "Patience",
 ) -> signal.Signals | Exception | None:
@@ -164,7 +166,8 @@ async def _run(
             display.update(confirmed)
             await asyncio.sleep(_REDRAW_SECONDS)
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as http:
+    connector = aiohttp.TCPConnector(limit=concurrency)
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as http:
         delivery = Delivery(http, url, patience, on_wait=display.waiting)
         running = Replay(batches, delivery, confirmed, concurrency=concurrency)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -183,7 +186,7 @@ def _judged(
     end: signal.Signals | Exception | None, reading: "Reading", confirmed: "Confirmed", name: str
 ) -> tuple[int, str]:
     """The exit code, and what to tell the user beside the summary."""
-    from deploy.access_log.delivery import GaveUp, NotAccepted
+    from deploy.access_log.delivery import GaveUp, NotAccepted, NotLetIn
     from deploy.access_log.shown import shown
     from deploy.access_log.source import BrokenGzip
 
@@ -192,6 +195,8 @@ def _judged(
             return 128 + end, f"Stopped after {confirmed.answered:,} page views. {_AGAIN}"
         case GaveUp():
             return EXIT_TRY_AGAIN, f"Gave up: {shown(str(end))}. {_AGAIN}"
+        case NotLetIn():
+            return EXIT_NOT_WEIR, f"{shown(str(end))}. Set WEIR_TOKEN to a write key or a token."
         case NotAccepted():
             return EXIT_NOT_WEIR, f"{shown(str(end))}. Is that Weir? Set --url or WEIR_URL."
         case BrokenGzip():

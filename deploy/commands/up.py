@@ -34,11 +34,14 @@ def up() -> None:
 
 def _up() -> int:
     from deploy.local.data_dir import DataDirError, owned
+    from deploy.local.identity import GivenIdentity, local_identity
     from deploy.local.ports import is_free
     from deploy.local.settings import LocalSettings
+    from deploy.secret_files import NotASecret
     from schemas.settings import read_settings_or_exit
 
     settings = read_settings_or_exit(LocalSettings)
+    given = read_settings_or_exit(GivenIdentity)
     try:
         with owned(settings.folder, settings.api_url):
             taken = [
@@ -49,13 +52,17 @@ def _up() -> int:
             if taken:
                 sys.stderr.write("\n".join(taken) + "\n")
                 return 1
-            return asyncio.run(_supervise(settings))
+            identity = local_identity(given)
+            return asyncio.run(_supervise(settings, identity))
     except DataDirError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except NotASecret as error:
+        sys.stderr.write(f"{error}: put the right file back, or delete it and tokens end.\n")
+        return 1
 
 
-async def _supervise(settings: "LocalSettings") -> int:
+async def _supervise(settings: "LocalSettings", identity: dict[str, str]) -> int:
     from rich.console import Console
 
     from deploy.local.display import display_for
@@ -75,7 +82,8 @@ async def _supervise(settings: "LocalSettings") -> int:
             "a second Ctrl-C kills it at once."
         )
 
-    code = await Supervisor(weir_parts(settings), settings.folder / "logs", display).run(on_ready)
+    parts = weir_parts(settings, identity)
+    code = await Supervisor(parts, settings.folder / "logs", display).run(on_ready)
     if code == 0:
         display.say("Weir has stopped.")
     return code

@@ -39,10 +39,11 @@ class Part:
     once: bool = False
 
 
-def weir_parts(settings: LocalSettings) -> list[Part]:
+def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Part]:
     """Return Weir's parts in the order of their start; those that run elsewhere left out.
 
-    They are stopped in reverse, one after the other, and get 19 s for it together.
+    `identity` is the API's environment about who may ask. The parts are stopped in reverse, one
+    after the other, and get 19 s for it together.
     """
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
@@ -101,6 +102,7 @@ def weir_parts(settings: LocalSettings) -> list[Part]:
         "api",
         "API",
         _python("deploy.commands", "api"),
+        environment={**environment, **identity},
         stop_deadline=5.0,
         after=prepared,
         probe=answers(settings.api_port, "/readyz"),

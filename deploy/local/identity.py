@@ -1,0 +1,49 @@
+"""Who may ask the Weir of this machine: everybody on it, and those with a token of its secret."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from api.identity.settings import TokenSettings
+from deploy.secret_files import read_or_create_secret
+from schemas.settings import InvalidSettings, read_settings
+
+
+class GivenIdentity(TokenSettings):
+    """What the user has set, and where this machine keeps what it made itself."""
+
+    auth: Annotated[str, Field(alias="WEIR_AUTH")] = ""
+    data_dir: Annotated[Path, Field(alias="WEIR_DATA_DIR")] = Path(".weir")
+
+    @property
+    def names_keys(self) -> bool:
+        """Whether it is set what tokens are checked with."""
+        return bool(self.jwks_url or self.jwt_secret.get_secret_value())
+
+    @property
+    def secret_file(self) -> Path:
+        """Holds the secret that tokens are signed with where none is set."""
+        return self.data_dir.expanduser() / "jwt-secret"
+
+
+def local_identity(given: GivenIdentity) -> dict[str, str]:
+    """The API's environment beside what is set: local, and a secret that is made once.
+
+    Raises NotASecret, and OSError where the file can be neither read nor made.
+    """
+    environment = {} if given.auth else {"WEIR_AUTH": "local"}
+    if not given.names_keys:
+        environment["WEIR_JWT_SECRET"] = read_or_create_secret(given.secret_file).hex()
+    return environment
+
+
+def identity_made_here() -> dict[str, str]:
+    """The same where `weir up` has been and nothing else is set; otherwise nothing."""
+    try:
+        given = read_settings(GivenIdentity)
+    except InvalidSettings:
+        return {}
+    if given.auth or given.names_keys or not given.secret_file.exists():
+        return {}
+    return {"WEIR_AUTH": "local"}
