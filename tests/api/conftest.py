@@ -1,10 +1,12 @@
 """One running API and sink for the tests of the edge that do not disturb each other."""
 
 from collections.abc import AsyncIterator
+from copy import copy
 
 import pytest
 import pytest_asyncio
 
+from tests.api.identity.credentials import AUDIENCE, ISSUER
 from tests.api.log_of_topics import LogOfTopics
 from tests.services import Services
 from tests.weir import Weir, throwaway_weir
@@ -17,6 +19,21 @@ async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
         weir.start_sink()
         await weir.start_api()
         yield weir
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guarded(edge: Weir) -> Weir:
+    """The same Weir at another API, which asks for credentials: see tests/api/identity."""
+    weir = copy(edge)
+    await weir.start_api(
+        {
+            "WEIR_AUTH": "required",
+            "WEIR_JWT_ISSUER": ISSUER,
+            "WEIR_JWT_AUDIENCE": AUDIENCE,
+            "WEIR_RATE_LIMIT_USER": "",
+        }
+    )
+    return weir
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
