@@ -1,0 +1,69 @@
+"""The worker's local copy of the accounts: whose it is, and whether it is of this Kafka."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+log = structlog.get_logger()
+
+_LOCK: Final = "lock"
+_CHANGELOG: Final = "changelog"
+
+
+class FolderNotUsable(Exception):
+    """The folder cannot be used; the message says why and what to do."""
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """The folder is this process's alone as long as the block runs. Raises FolderNotUsable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("a+")
+    except OSError as error:
+        raise FolderNotUsable(
+            f"{folder} cannot be used ({error.strerror}); set WEIR_QUOTAS_DIR to a folder that "
+            "you may write"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise FolderNotUsable(
+                f"{folder} is used by another quotas worker ({lock.read().strip()}); give each "
+                "worker of a machine a folder of its own: WEIR_QUOTAS_DIR"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def tables_of(folder: Path) -> Path:
+    """Where the databases lie in a worker's folder."""
+    return folder / "tables"
+
+
+def forget_other_changelog(folder: Path, topic_id: UUID) -> None:
+    """Deletes a copy of another changelog than the one with this id; it is read anew."""
+    note = folder / _CHANGELOG
+    noted = note.read_text().strip() if note.exists() else ""
+    if noted != str(topic_id):
+        forget(folder, "it is a copy of another changelog")
+        note.write_text(f"{topic_id}\n")
+
+
+def forget(folder: Path, why: str) -> None:
+    """Deletes the copy, which is read anew from the changelog."""
+    tables = tables_of(folder)
+    if tables.exists():
+        log.warning("local accounts deleted", folder=str(tables), reason=why)
+        shutil.rmtree(tables)

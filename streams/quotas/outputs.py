@@ -1,0 +1,74 @@
+"""What others get of a decision: the ledger's line, thresholds that were crossed, the reply."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from uuid import UUID
+
+from schemas.dead_letters import DeadLetter
+from schemas.quotas import QuotaDecision, QuotaThreshold, threshold_id_for
+from schemas.servers import KafkaSettings
+from schemas.topics import DEAD_LETTERS, QUOTA_DECISIONS, QUOTA_THRESHOLDS, REPLIES
+
+
+class Message(NamedTuple):
+    """A message to be written; without a partition its key decides.
+
+    `shared`: messages of other lanes go to the same partition.
+    """
+
+    topic: str
+    partition: int | None
+    key: bytes
+    value: bytes
+    shared: bool = False
+
+
+class Outputs:
+    """Makes messages; their ids are those of the decision, so that a repeated one is known."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._decisions = settings.topic(QUOTA_DECISIONS.name)
+        self._thresholds = settings.topic(QUOTA_THRESHOLDS.name)
+        self._replies = settings.topic(REPLIES.name)
+        self._dead_letters = settings.topic(DEAD_LETTERS.name)
+
+    def of_decision(
+        self, partition: int, user_key: bytes, decision: QuotaDecision, encoded: bytes
+    ) -> Iterator[Message]:
+        """The ledger's line, and an event for each threshold that was crossed."""
+        yield Message(self._decisions, partition, user_key, encoded)
+        for threshold in decision.crossed:
+            event = threshold_event(decision, threshold)
+            yield Message(self._thresholds, partition, user_key, event.model_dump_json().encode())
+
+    def reply(self, address: tuple[bytes, int], decision: bytes) -> Message:
+        """The answer to the request that waits; `decision` is JSON."""
+        request_id, partition = address
+        value = b'{"request_id":"%b","decision":%b}' % (
+            str(UUID(bytes=request_id)).encode(),
+            decision,
+        )
+        return Message(self._replies, partition, request_id, value, shared=True)
+
+    def dead_letter(self, letter: DeadLetter) -> Message:
+        """A command that could not be used."""
+        return Message(
+            self._dead_letters,
+            None,
+            str(letter.dead_letter_id).encode(),
+            letter.model_dump_json().encode(),
+        )
+
+
+def threshold_event(decision: QuotaDecision, threshold: int) -> QuotaThreshold:
+    return QuotaThreshold(
+        event_id=threshold_id_for(decision.user_id, decision.period_start.isoformat(), threshold),
+        user_id=decision.user_id,
+        threshold=threshold,
+        plan=decision.plan,
+        limit=decision.limit,
+        quota_used=decision.quota_used,
+        period_start=decision.period_start,
+        resets_at=decision.resets_at,
+        occurred_at=decision.decided_at,
+    )

@@ -1,0 +1,122 @@
+"""The quotas worker as a process: starts, says that it is ready, stops on a signal."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from time import monotonic
+from typing import Final
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from schemas.plans import Catalogue
+from schemas.topics import QUOTA_ACCOUNTS
+from streams.quotas.folder import FolderNotUsable, forget_other_changelog, own_folder
+from streams.quotas.settings import QuotasSettings
+from streams.quotas.topics import Description, TopicsNotUsable, described
+from streams.quotas.worker import QuotasWorker
+from streams.readiness import notify
+
+log = structlog.get_logger()
+
+CONNECT_SECONDS: Final = 60.0
+
+
+class WorkerFailed(Exception):
+    """The worker cannot go on; the message says why and what to do."""
+
+
+async def run(settings: QuotasSettings, catalogue: Catalogue) -> int:
+    """Runs until SIGTERM or SIGINT (exit code 0) or a failure (1)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(_work(settings, catalogue))
+    try:
+        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+    except WorkerFailed as error:
+        sys.stderr.write(f"weir quotas: {error}\n")
+        return 1
+    else:
+        return 0
+    finally:
+        notify("STOPPING=1")
+        stopping.cancel()
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError, WorkerFailed):
+            await working
+        log.info("quotas worker stopped")
+
+
+async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
+    try:
+        with own_folder(settings.folder):
+            topics = await _topics(settings)
+            forget_other_changelog(settings.folder, topics[QUOTA_ACCOUNTS.name].topic_id)
+            worker = QuotasWorker(settings, catalogue, topics)
+            try:
+                await _run(worker, settings)
+            finally:
+                await worker.stop()
+    except FolderNotUsable as error:
+        raise WorkerFailed(str(error)) from None
+
+
+async def _run(worker: QuotasWorker, settings: QuotasSettings) -> None:
+    ready = asyncio.create_task(_say_when_ready(worker, settings))
+    try:
+        await worker.start()
+        # What is there now stays; a collector that looks at it again only delays commands.
+        gc.freeze()
+        gc.set_threshold(200_000, 20, 100)
+        await worker.wait_failed()
+    except Exception as error:
+        raise WorkerFailed(
+            f"{type(error).__name__}: {error}. Nothing is lost: start it again, and what was "
+            "not answered is decided then"
+        ) from error
+    finally:
+        ready.cancel()
+
+
+async def _say_when_ready(worker: QuotasWorker, settings: QuotasSettings) -> None:
+    await worker.assigned()
+    notify("READY=1")
+    log.info("quotas worker ready", group=settings.group)
+
+
+async def _topics(settings: QuotasSettings) -> dict[str, Description]:
+    """The topics, once Kafka and the group's coordinator answer. Raises WorkerFailed."""
+    deadline = monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return await _described(settings)
+        except TopicsNotUsable as error:
+            raise WorkerFailed(str(error)) from None
+        except KafkaError as error:
+            if monotonic() > deadline:
+                raise WorkerFailed(
+                    f"Kafka at {settings.bootstrap_servers} cannot be reached "
+                    f"({type(error).__name__}); check KAFKA_BOOTSTRAP_SERVERS"
+                ) from None
+            await asyncio.sleep(0.5)
+
+
+async def _described(settings: QuotasSettings) -> dict[str, Description]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    try:
+        await admin.start()
+        topics = await described(admin, settings)
+        # Where no group has ever been, asking for it makes the coordinator: Faust's consumer
+        # would log its first answers as errors.
+        await admin.find_coordinator(settings.group)
+    finally:
+        await admin.close()
+    return topics

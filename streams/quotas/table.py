@@ -1,0 +1,210 @@
+"""The table of accounts: what the changelog says, kept in RocksDB by Faust.
+
+Unlike Faust's own tables the local copy is never ahead of the changelog: a value is written here
+once Kafka has it, together with its offset. And a value never replaces one that is newer, however
+late it was written (see `stored`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, cast
+
+import faust
+from faust.stores.rocksdb import Store
+from faust.types import TP, AppT, CollectionT, EventT
+from rocksdict import Rdict, WriteBatch
+from yarl import URL
+
+from streams.quotas.stored import Put, deleted_place, is_older
+from streams.records import Headers
+
+_OPTIONS: Final = {
+    # Each partition has its own database with all of these; Faust's default is 2 GiB of cache.
+    "block_cache_size": 16 << 20,
+    "write_buffer_size": 8 << 20,
+    "max_write_buffer_number": 2,
+    "driver": "rocksdict",
+}
+
+
+class NotRecovered(Exception):
+    """Faust ended its recovery before all of the changelog was read."""
+
+
+class AccountsStore(Store):
+    """One RocksDB database for each partition; keys and values are bytes."""
+
+    topic_id: bytes = b""
+    """Of the commands topic, by which values are told apart that another topic's made."""
+
+    failed: Callable[[BaseException], None]
+    """Ends the process; a table sets it."""
+
+    def __post_init__(self) -> None:
+        self._stale: dict[int, set[bytes]] = {}
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        value: bytes | None = self._database(partition).get(key)
+        return value
+
+    def write(self, partition: int, puts: Iterable[Put], offset: int) -> None:
+        """Writes what the changelog holds up to this offset, which is remembered with it."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in puts:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(self.offset_key, str(offset).encode())
+        self._database(partition).write(batch)
+
+    def scan(self, partition: int, after: bytes, most: int) -> list[tuple[bytes, bytes]]:
+        """The next entries in the order of their keys, this one left out; fewer: the last."""
+        entries = self._database(partition).items(from_key=after + b"\x00")
+        # In raw mode all are bytes.
+        found = cast("Iterable[tuple[bytes, bytes]]", islice(entries, most))
+        return [each for each in found if each[0] != self.offset_key]
+
+    def take_stale(self, partition: int) -> list[Put]:
+        """What the changelog holds an older value of behind the newer one, to be written again."""
+        return [
+            (key, self.read(partition, key)) for key in sorted(self._stale.pop(partition, set()))
+        ]
+
+    def apply_changelog_batch(
+        self,
+        batch: Iterable[EventT[object]],
+        to_key: Callable[[Any], Any],  # noqa: ARG002, Faust's signature
+        to_value: Callable[[Any], Any],  # noqa: ARG002
+    ) -> None:
+        """Takes changelog events in, except values that are older than what is here."""
+        try:
+            by_partition: dict[int, list[EventT[object]]] = {}
+            for event in batch:
+                by_partition.setdefault(event.message.partition, []).append(event)
+            for partition, events in by_partition.items():
+                self._apply(partition, events)
+        except BaseException as error:
+            # Faust would log it as a warning and go on.
+            self.failed(error)
+            raise
+
+    def _apply(self, partition: int, events: Sequence[EventT[object]]) -> None:
+        database = self._database(partition)
+        stale = self._stale.setdefault(partition, set())
+        changed: dict[bytes, bytes | None] = {}
+        for event in events:
+            key, value = event.message.key or b"", event.message.value
+            current = changed[key] if key in changed else database.get(key)
+            # As aiokafka reads them, though Faust's type says mapping or list.
+            headers = cast("Headers", event.message.headers or ())
+            place = value if value is not None else deleted_place(headers)
+            if current is not None and place is not None and self.is_older(place, current):
+                stale.add(key)
+            else:
+                changed[key] = value
+                stale.discard(key)
+        self.write(partition, changed.items(), events[-1].message.offset)
+
+    def is_older(self, value: bytes, current: bytes) -> bool:
+        return is_older(value, current, self.topic_id)
+
+    def revoke_partitions(self, table: CollectionT, tps: set[TP]) -> None:
+        # Faust leaves closing to the garbage collector, and a database is open only once.
+        for tp in tps:
+            if tp.topic in table.changelog_topic.topics and tp.partition in self._dbs:
+                self._dbs.pop(tp.partition).close()
+                self._stale.pop(tp.partition, None)
+
+    async def stop(self) -> None:
+        for database in self._dbs.values():
+            database.close()
+        self._dbs.clear()
+
+    def _database(self, partition: int) -> Rdict:
+        database: Rdict = self._db_for_partition(partition)
+        return database
+
+
+class AccountsTable(faust.Table[bytes, bytes]):
+    """Tells Faust which changelog to keep; agents read and write the store itself.
+
+    `on_ready(partition, next_offset)` is called when a partition of this worker is complete, with
+    the offset that its next change gets unless somebody else writes too.
+    """
+
+    def __init__(
+        self,
+        app: AppT,
+        *,
+        changelog: str,
+        partitions: int,
+        topic_id: bytes,
+        on_ready: Callable[[int, int], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(
+            app,
+            name="accounts",
+            key_type=bytes,
+            value_type=bytes,
+            partitions=partitions,
+            store="rocksdb://",
+            changelog_topic=app.topic(
+                changelog,
+                schema=raw_schema(),
+                partitions=partitions,
+                acks=False,
+                internal=True,
+                allow_empty=True,
+                maxsize=131_072,
+            ),
+            beacon=app.tables.beacon,
+        )
+        self._topic_id = topic_id
+        self._on_ready = on_ready
+        self._failed = failed
+
+    def _new_store_by_url(self, url: str | URL) -> AccountsStore:
+        store = AccountsStore(
+            url,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            key_serializer=self.key_serializer,
+            value_serializer=self.value_serializer,
+            value_type=self.value_type,
+            options=dict(_OPTIONS),
+        )
+        store.topic_id = self._topic_id
+        store.failed = self._failed
+        return store
+
+    @property
+    def store(self) -> AccountsStore:
+        store = self.data
+        assert isinstance(store, AccountsStore)  # noqa: S101, made above
+        return store
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        try:
+            await super().on_recovery_completed(active_tps, standby_tps)
+            recovery = self.app.tables.recovery  # type: ignore[attr-defined] # not in its interface
+            highwaters: Mapping[TP, int] = recovery.active_highwaters
+            for tp in active_tps:
+                if recovery.active_offsets[tp] < highwaters[tp]:
+                    self._failed(NotRecovered(f"{tp} was recovered only in part"))
+                else:
+                    self._on_ready(tp.partition, highwaters[tp] + 1)
+        except BaseException as error:
+            # Faust does not look at how this ends.
+            self._failed(error)
+            raise
+
+
+def raw_schema() -> faust.Schema[bytes, bytes]:
+    """Bytes as they are: Faust acknowledges, and loses, what it cannot decode."""
+    return faust.Schema(
+        key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )

@@ -1,0 +1,180 @@
+"""The quotas worker: a lane for each partition that the group gives it, and what watches them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from time import monotonic
+from typing import Final, cast
+
+import faust
+import structlog
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.types import EventT, StreamT
+
+from schemas.plans import Catalogue
+from schemas.topics import QUOTA_ACCOUNTS, QUOTA_COMMANDS, REPLIES
+from streams.quotas.accountant import Accountant
+from streams.quotas.app import Incoming, QuotasApp
+from streams.quotas.folder import tables_of
+from streams.quotas.lane import Flight, Lane
+from streams.quotas.lease import Lease, LeaseOver
+from streams.quotas.outputs import Outputs
+from streams.quotas.settings import QuotasSettings
+from streams.quotas.table import AccountsTable, raw_schema
+from streams.quotas.topics import Description
+from streams.quotas.writer import Writer
+
+log = structlog.get_logger()
+
+CONFIRM_SECONDS: Final = 20.0
+WATCH_SECONDS: Final = 0.25
+STOP_SECONDS: Final = 4.0
+
+
+class NotConfirmed(Exception):
+    """Kafka has not confirmed a message for too long."""
+
+
+class FaustEnded(Exception):
+    """Faust's part of the worker ended by itself."""
+
+
+class QuotasWorker:
+    """Runs the agent: `start` joins the group, `wait_failed` ends only by raising."""
+
+    def __init__(
+        self, settings: QuotasSettings, catalogue: Catalogue, topics: Mapping[str, Description]
+    ) -> None:
+        """`topics`: as Kafka describes them, by the registry's names."""
+        commands, accounts = topics[QUOTA_COMMANDS.name], topics[QUOTA_ACCOUNTS.name]
+        self._changelog = settings.topic(QUOTA_ACCOUNTS.name)
+        self._lease = Lease(settings.session_timeout)
+        self._writer = Writer(settings)
+        self._lanes: dict[int, Lane] = {}
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers: list[asyncio.Task[None]] = []
+        self._accountant = Accountant(
+            catalogue=catalogue,
+            outputs=Outputs(settings),
+            topic=settings.topic(QUOTA_COMMANDS.name),
+            topic_id=commands.topic_id,
+            partitions=commands.partitions,
+            reply_partitions=topics[REPLIES.name].partitions,
+        )
+        self._app = QuotasApp(settings, self._lease, tables_of(settings.folder))
+        self._table = AccountsTable(
+            self._app,
+            changelog=self._changelog,
+            partitions=accounts.partitions,
+            topic_id=commands.topic_id.bytes,
+            on_ready=self._open_lane,
+            failed=self._fail,
+        )
+        self._app.tables.add(self._table)
+        self._app.agent(
+            self._app.topic(
+                settings.topic(QUOTA_COMMANDS.name), schema=raw_schema(), allow_empty=True
+            ),
+            name="quotas",
+            concurrency=1,
+        )(self._decide)
+        self._app.on_partitions_revoked.connect(self._close_lanes)
+        self._app.finalize()
+
+    async def start(self) -> None:
+        """Joins the group. Raises aiokafka's KafkaError when Kafka cannot be reached."""
+        await self._writer.start()
+        await self._app.start()
+        self._watchers += [
+            asyncio.create_task(self._watch_faust()),
+            asyncio.create_task(self._watch()),
+        ]
+
+    async def assigned(self) -> None:
+        """Returns when the accounts of the first assignment are complete."""
+        await self._recovery.completed.wait()
+
+    async def wait_failed(self) -> None:
+        """Raises why the worker cannot go on."""
+        await self._failure
+
+    async def stop(self) -> None:
+        """Ends what is in flight, commits it, and leaves the group."""
+        for task in self._watchers:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._app.stop()
+        self._drop_lanes()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._writer.stop()
+
+    @property
+    def _recovery(self) -> Recovery:
+        return cast("TableManager", self._app.tables).recovery
+
+    async def _decide(self, stream: StreamT[bytes]) -> None:
+        events = cast("faust.Stream[bytes]", stream).noack().events()
+        try:
+            async for event in cast("AsyncIterator[EventT[bytes]]", events):
+                partition = event.message.partition
+                lane = self._lanes.get(partition)
+                if lane is None:
+                    continue
+                await lane.room()
+                if self._lanes.get(partition) is lane:
+                    self._accountant.take(lane, Incoming.of(event.message), event)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # Faust would start the agent again, behind this event.
+            self._fail(error)
+            raise
+
+    def _open_lane(self, partition: int, next_offset: int) -> None:
+        if before := self._lanes.pop(partition, None):
+            before.close()
+        lane = Lane(
+            partition,
+            next_offset=next_offset,
+            changelog=self._changelog,
+            store=self._table.store,
+            writer=self._writer,
+            lease=self._lease,
+            failed=self._fail,
+        )
+        self._lanes[partition] = lane
+        if stale := self._table.store.take_stale(partition):
+            log.warning("accounts written again", partition=partition, count=len(stale))
+            lane.submit(Flight(None, stale))
+
+    async def _close_lanes(self, *_: object, **__: object) -> None:
+        self._drop_lanes()
+
+    def _drop_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
+
+    async def _watch_faust(self) -> None:
+        await self._app.wait_until_stopped()
+        self._fail(FaustEnded(f"Faust ended: {self._app.crash_reason!r}"))
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            since = [lane.oldest for lane in self._lanes.values() if lane.oldest is not None]
+            if not since:
+                continue
+            if monotonic() - min(since) > CONFIRM_SECONDS:
+                self._fail(NotConfirmed(f"Kafka has confirmed nothing for {CONFIRM_SECONDS:.0f} s"))
+            try:
+                self._lease.must_hold()
+            except LeaseOver as error:
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
