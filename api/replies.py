@@ -140,6 +140,12 @@ class Replies:
                 reason = f"Kafka at {self._servers} cannot be reached: {type(error).__name__}"
             except (_Behind, _TopicMissing) as error:
                 reason = str(error)
+            except asyncio.CancelledError:
+                # aiokafka lets cancellations of its own tasks through, as if they were ours.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                reason = f"Kafka at {self._servers} cannot be reached"
             if self._problem is None:
                 log.warning("connecting again for replies", reason=reason)
             self._problem = reason
@@ -175,9 +181,7 @@ class Replies:
             self._problem = None
             await self._follow(consumer, partition)
         finally:
-            with contextlib.suppress(*_CONSUMER_ERRORS):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await consumer.stop()
+            await _stop(consumer)
 
     async def _chosen(self, consumer: AIOKafkaConsumer) -> TopicPartition:
         # partitions_for_topic() knows only topics that are read already.
@@ -209,6 +213,12 @@ class Replies:
             if position > due:
                 self._position = 0
                 raise _Behind(f"topic {self._topic} was made anew")
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    # Its client too: a fetch that stop() cancels while it waits to try again ends stop() early.
+    for end in (consumer.stop, consumer._client.close):  # noqa: SLF001
+        await asyncio.gather(asyncio.wait_for(end(), STOP_SECONDS), return_exceptions=True)
 
 
 async def _end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
