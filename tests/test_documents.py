@@ -17,6 +17,7 @@ from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.local.settings import LocalSettings
 from schemas import limits
 from schemas.topics import DAY_MS, TOPICS, Topic
+from streams.quotas.settings import QuotasSettings
 from streams.sink.settings import SinkSettings
 
 CHECKOUT: Final = Path(__file__).parents[1]
@@ -29,6 +30,7 @@ DOCUMENTS: Final = (README, CHECKOUT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"
 KINDS: Final[tuple[type[BaseSettings], ...]] = (
     ApiSettings,
     SinkSettings,
+    QuotasSettings,
     LocalSettings,
     EmbeddedClickHouseSettings,
     ReplaySettings,

@@ -26,7 +26,8 @@ class Part:
 
     A part is ready when `probe` returns or, without one, when it sends `READY=1` to its
     `NOTIFY_SOCKET`. A step (`once`) is ready when it has ended well. `stop_deadline` is how
-    many seconds it gets to end after SIGTERM.
+    many seconds it gets to end after SIGTERM. With `restarts` it is started again when it ends
+    with 75 (EX_TEMPFAIL), which asks for that.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     probe: Probe | None = None
     once: bool = False
+    restarts: bool = False
 
 
 def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Part]:
@@ -50,6 +52,7 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         "CLICKHOUSE_URL": settings.clickhouse_url,
         "WEIR_API_PORT": str(settings.api_port),
         "WEIR_SINK_PORT": str(settings.sink_port),
+        "WEIR_QUOTAS_PORT": str(settings.quotas_port),
         "WEIR_KAFKA_PORT": str(settings.kafka_port),
         "WEIR_CLICKHOUSE_PORT": str(settings.clickhouse_port),
         "WEIR_DATA_DIR": str(settings.folder),
@@ -98,6 +101,14 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
     sink = part(
         "sink", "Sink", _python("deploy.commands", "sink"), stop_deadline=5.0, after=prepared
     )
+    quotas = part(
+        "quotas",
+        "Quotas",
+        _python("deploy.commands", "quotas"),
+        stop_deadline=5.0,
+        after=("topics",),
+        restarts=True,
+    )
     api = part(
         "api",
         "API",
@@ -107,7 +118,7 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         after=prepared,
         probe=answers(settings.api_port, "/readyz"),
     )
-    return [*servers, *steps, sink, api]
+    return [*servers, *steps, sink, quotas, api]
 
 
 def _python(*arguments: str) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +16,9 @@ from deploy.local.parts import Part
 _STOP_SECONDS = 19.0
 _SILENT_SECONDS = 120.0
 _LOG_LINES = 20
+_START_AGAIN = 75
+_MAX_STARTS = 5
+_STARTS_WITHIN = 300.0
 
 
 class PartFailedError(Exception):
@@ -110,12 +114,20 @@ class Supervisor:
     async def _run_part(self, part: Part, channels: AsyncExitStack) -> None:
         for name in part.after:
             await self._ready[name].wait()
-        began = time.monotonic()
-        process = await self._become_ready(part, channels)
-        self._display.ready(part.title, time.monotonic() - began)
-        self._ready[part.name].set()
-        if not part.once:
-            raise PartFailedError(part, how_it_ended(await process.wait()))
+        starts: deque[float] = deque(maxlen=_MAX_STARTS)
+        while True:
+            began = time.monotonic()
+            starts.append(began)
+            process = await self._become_ready(part, channels)
+            self._display.ready(part.title, time.monotonic() - began)
+            self._ready[part.name].set()
+            if part.once:
+                return
+            code = await process.wait()
+            too_often = len(starts) == _MAX_STARTS and time.monotonic() - starts[0] < _STARTS_WITHIN
+            if not part.restarts or code != _START_AGAIN or too_often:
+                raise PartFailedError(part, how_it_ended(code))
+            self._display.say(f"{part.title} starts again; {self._log_of(part)} says why.")
 
     async def _become_ready(self, part: Part, channels: AsyncExitStack) -> ManagedProcess:
         """Start a part and return once it is ready. Raises PartFailedError."""

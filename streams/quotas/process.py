@@ -14,6 +14,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.plans import Catalogue
 from schemas.topics import QUOTA_ACCOUNTS
+from streams.health import NotListening, health_server
+from streams.quotas.encoding import UnreadableValue
 from streams.quotas.folder import FolderNotUsable, forget_other_changelog, own_folder
 from streams.quotas.settings import QuotasSettings
 from streams.quotas.topics import Description, TopicsNotUsable, described
@@ -23,14 +25,23 @@ from streams.readiness import notify
 log = structlog.get_logger()
 
 CONNECT_SECONDS: Final = 60.0
+EX_TEMPFAIL: Final = 75
+"""The exit code that asks for another start (sysexits.h)."""
 
 
 class WorkerFailed(Exception):
     """The worker cannot go on; the message says why and what to do."""
 
 
+class Interrupted(WorkerFailed):
+    """The worker cannot go on as it is, and can when it starts anew."""
+
+
 async def run(settings: QuotasSettings, catalogue: Catalogue) -> int:
-    """Runs until SIGTERM or SIGINT (exit code 0) or a failure (1)."""
+    """Runs until SIGTERM or SIGINT (exit code 0), until it must start anew (75), or a failure (1).
+
+    Whoever started it starts it again after 75, with nothing changed.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,7 +54,7 @@ async def run(settings: QuotasSettings, catalogue: Catalogue) -> int:
             await working
     except WorkerFailed as error:
         sys.stderr.write(f"weir quotas: {error}\n")
-        return 1
+        return EX_TEMPFAIL if isinstance(error, Interrupted) else 1
     else:
         return 0
     finally:
@@ -56,16 +67,26 @@ async def run(settings: QuotasSettings, catalogue: Catalogue) -> int:
 
 
 async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
+    worker: QuotasWorker | None = None
+
+    async def problems() -> dict[str, str]:
+        if worker is None:
+            return {"quotas": f"waits for Kafka at {settings.bootstrap_servers}"}
+        return worker.problems()
+
     try:
-        with own_folder(settings.folder):
-            topics = await _topics(settings)
-            forget_other_changelog(settings.folder, topics[QUOTA_ACCOUNTS.name].topic_id)
-            worker = QuotasWorker(settings, catalogue, topics)
-            try:
-                await _run(worker, settings)
-            finally:
-                await worker.stop()
-    except FolderNotUsable as error:
+        async with health_server(
+            settings.health_host, settings.health_port, problems, setting="WEIR_QUOTAS_PORT"
+        ):
+            with own_folder(settings.folder):
+                topics = await _topics(settings)
+                forget_other_changelog(settings.folder, topics[QUOTA_ACCOUNTS.name].topic_id)
+                worker = QuotasWorker(settings, catalogue, topics)
+                try:
+                    await _run(worker, settings)
+                finally:
+                    await worker.stop()
+    except (NotListening, FolderNotUsable, UnreadableValue) as error:
         raise WorkerFailed(str(error)) from None
 
 
@@ -77,8 +98,10 @@ async def _run(worker: QuotasWorker, settings: QuotasSettings) -> None:
         gc.freeze()
         gc.set_threshold(200_000, 20, 100)
         await worker.wait_failed()
+    except UnreadableValue:
+        raise
     except Exception as error:
-        raise WorkerFailed(
+        raise Interrupted(
             f"{type(error).__name__}: {error}. Nothing is lost: start it again, and what was "
             "not answered is decided then"
         ) from error

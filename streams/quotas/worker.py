@@ -95,6 +95,22 @@ class QuotasWorker:
         """Returns when the accounts of the first assignment are complete."""
         await self._recovery.completed.wait()
 
+    def problems(self) -> dict[str, str]:
+        """What keeps the worker from its work now: the part → a sentence. Empty: nothing."""
+        if self._failure.done():
+            return {"quotas": f"is ending: {self._failure.exception()}"}
+        if self._lease.age > self._lease.seconds:
+            return {
+                "kafka": f"has answered no heartbeat for {self._lease.age:.0f} s; check "
+                "KAFKA_BOOTSTRAP_SERVERS"
+            }
+        if not self._recovery.completed.is_set():
+            return {"quotas": f"has not joined its group {self._app.conf.id} yet"}
+        if self._app.rebalancing:
+            left = self._recovery.active_remaining_total() if self._recovery.in_recovery else 0
+            return {"quotas": f"is taking over users: {left} changes of accounts are to be read"}
+        return {}
+
     async def wait_failed(self) -> None:
         """Raises why the worker cannot go on."""
         await self._failure

@@ -117,7 +117,13 @@ def environment_with_free_ports(**more: str) -> dict[str, str]:
     }
     ports = {
         name: str(free_port())
-        for name in ("WEIR_API_PORT", "WEIR_KAFKA_PORT", "WEIR_CLICKHOUSE_PORT", "WEIR_SINK_PORT")
+        for name in (
+            "WEIR_API_PORT",
+            "WEIR_KAFKA_PORT",
+            "WEIR_CLICKHOUSE_PORT",
+            "WEIR_SINK_PORT",
+            "WEIR_QUOTAS_PORT",
+        )
     }
     return {**kept, **ports, **more}
 

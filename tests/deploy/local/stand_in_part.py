@@ -43,6 +43,9 @@ def main(name: str, trace: str, *words: str) -> None:
     if "fails" in words:
         print(f"{name} has a reason to fail", flush=True)
         sys.exit(3)
+    starts = Path(trace).read_text().count(f"start {name} ")
+    if "starts-once-more" in words and starts == 1 or "starts-for-ever" in words:
+        sys.exit(75)
     if "crashes" in words:
         os.kill(os.getpid(), signal.SIGKILL)
     while True:

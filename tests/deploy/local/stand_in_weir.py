@@ -26,6 +26,7 @@ def main(folder: Path, specification: str) -> int:
             stop_deadline=1.0,
             after=tuple(after),
             once="step" in words,
+            restarts="starts-once-more" in words or "starts-for-ever" in words,
         )
         for name, words, after in json.loads(specification)
     ]

@@ -182,3 +182,21 @@ def test_no_part_outlives_a_supervisor_that_is_killed(supervise: Supervise) -> N
     os.kill(run.process.pid, signal.SIGKILL)
     run.until_none_lives()
     assert len(run.pids) == 2
+
+
+def test_a_part_that_asks_for_it_is_started_again(
+    supervise: Callable[[Specification], Run],
+) -> None:
+    run = supervise([("first", ["starts-once-more"], []), ("second", [], [])])
+    run.until(lambda: run.trace.count("start first") == 2)
+    run.until_ready()
+    assert "FIRST starts again" in run.text
+    assert run.process.poll() is None
+    assert "stop second" not in run.trace
+
+
+def test_a_part_that_asks_too_often_has_failed(supervise: Callable[[Specification], Run]) -> None:
+    run = supervise([("first", ["starts-for-ever"], [])])
+    assert run.process.wait(15) == 1
+    assert run.trace.count("start first") == 5
+    assert "FIRST ended with exit code 75" in run.text

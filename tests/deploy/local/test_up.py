@@ -38,6 +38,7 @@ def test_every_port_in_use_is_named_with_its_setting_before_anything_starts(
             WEIR_API_PORT=str(api),
             WEIR_CLICKHOUSE_PORT=str(free_port()),
             WEIR_SINK_PORT=str(free_port()),
+            WEIR_QUOTAS_PORT=str(free_port()),
         )
     assert done.returncode == 1
     assert set(done.stderr.splitlines()) == {
@@ -93,7 +94,12 @@ def test_a_server_elsewhere_needs_no_port_here(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9092")
     monkeypatch.setenv("WEIR_API_PORT", "9092")
     settings = read_settings(LocalSettings)
-    assert set(settings.ports()) == {"WEIR_API_PORT", "WEIR_CLICKHOUSE_PORT", "WEIR_SINK_PORT"}
+    assert set(settings.ports()) == {
+        "WEIR_API_PORT",
+        "WEIR_CLICKHOUSE_PORT",
+        "WEIR_SINK_PORT",
+        "WEIR_QUOTAS_PORT",
+    }
     assert settings.bootstrap_servers == "kafka.example:9092"
 
 

@@ -21,8 +21,14 @@ class Weir:
     """A `weir up` on a folder, on ports of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.ports = [free_port() for _ in range(4)]
-        names = ("WEIR_API_PORT", "WEIR_KAFKA_PORT", "WEIR_CLICKHOUSE_PORT", "WEIR_SINK_PORT")
+        names = (
+            "WEIR_API_PORT",
+            "WEIR_KAFKA_PORT",
+            "WEIR_CLICKHOUSE_PORT",
+            "WEIR_SINK_PORT",
+            "WEIR_QUOTAS_PORT",
+        )
+        self.ports = [free_port() for _ in names]
         settings = dict(zip(names, map(str, self.ports), strict=True))
         self._output = folder / "output"
         with self._output.open("wb") as output:
