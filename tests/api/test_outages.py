@@ -18,11 +18,13 @@ import pytest_asyncio
 from clickhouse_connect import get_client
 
 from api.publishing import KafkaPublisher, KafkaUnavailable, Message
+from api.replies import Replies
 from deploy.local.kafka import LocalKafka
 from deploy.local.managed_process import ManagedProcess
 from deploy.local.ports import free_port
 from deploy.migrate import apply_migrations
 from deploy.topics import create_topics
+from tests.api.replying import a_decision, ready, reply_to, within, write
 from tests.api.requests import EVENTS, SUMMARY, Answer, ask, get, post
 from tests.services import ClickHouseService, KafkaService, Service, Services, local_services
 from tests.weir import Json, Weir, throwaway_weir
@@ -282,7 +284,7 @@ async def test_an_api_that_starts_before_kafka_and_clickhouse(tmp_path: Path) ->
     api = weir.launch_api(SETTINGS)
     try:
         await weir.eventually(partial(healthy, weir), process=api)
-        assert set(await not_ready(weir)) == {"kafka", "clickhouse"}
+        assert set(await not_ready(weir)) == {"kafka", "clickhouse", "api_keys"}
         answer, seconds = await timed(post(weir, an_event("/early")))
         is_away(answer, "Kafka")
         assert seconds < PUBLISH_TIMEOUT + GRACE
@@ -338,3 +340,24 @@ async def test_migrations_that_do_not_fit_are_named(fragile: Weir) -> None:
     assert "newer version" in await after(f"{insert} (9999, 'of_tomorrow', 'ab')")
     assert "0004" in await after("ALTER TABLE schema_migrations DELETE WHERE version = 4")
     assert "run `weir migrate`" in await after("DROP TABLE schema_migrations")
+
+
+async def test_a_restart_of_kafka_loses_no_reply(fragile: Weir) -> None:
+    weir, kafka = fragile, fragile.services.kafka
+    tasks = len(asyncio.all_tasks())
+    async with Replies(weir.kafka) as replies:
+        await ready(weir, replies)
+        reading = len(asyncio.all_tasks())
+        with replies.expected() as before, replies.expected() as after:
+            # Its message may be read before the kill or after the start.
+            written = a_decision()
+            await write(weir, before, reply_to(before, written))
+            await kafka.kill()
+            await kafka.start()
+            assert await within(30, before) == written
+            late = a_decision()
+            await write(weir, after, reply_to(after, late))
+            assert await within(30, after) == late
+        await ready(weir, replies)
+        assert len(asyncio.all_tasks()) <= reading
+    assert len(asyncio.all_tasks()) <= tasks

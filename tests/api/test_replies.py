@@ -1,0 +1,71 @@
+"""Replies reach who waits for them, and nothing is waited for that cannot come."""
+
+import pytest
+
+from api.replies import Replies, RepliesUnavailable
+from tests.api.replying import a_decision, ready, reply_to, within, write
+from tests.weir import Weir
+
+pytestmark = pytest.mark.services
+
+
+async def test_each_reply_reaches_its_request_and_what_is_none_is_passed_over(weir: Weir) -> None:
+    async with Replies(weir.kafka) as replies, Replies(weir.kafka) as others:
+        await ready(weir, replies)
+        await ready(weir, others)
+        with replies.expected() as one, replies.expected() as other, others.expected() as far:
+            decisions = [a_decision(), a_decision(), a_decision()]
+            await write(weir, one, b"not JSON")
+            await write(weir, one, b"", key=b"another's request")
+            for expected, decision in zip((other, far, one), decisions, strict=True):
+                await write(weir, expected, reply_to(expected, decision))
+                # A worker that was killed replies again.
+                await write(weir, expected, reply_to(expected, decision))
+            assert [await within(10, each) for each in (other, far, one)] == decisions
+        assert replies._waiting == {}
+
+
+async def test_before_it_reads_nothing_is_waited_for(weir: Weir) -> None:
+    await weir.drop_topics()
+    async with Replies(weir.kafka) as replies:
+
+        async def names_the_topic() -> bool:
+            return "run `weir topics`" in (replies.problem() or "")
+
+        await weir.eventually(names_the_topic)
+        with pytest.raises(RepliesUnavailable, match="weir topics"), replies.expected():
+            pass
+        await weir.prepare()
+        await ready(weir, replies)
+
+
+async def test_no_more_requests_wait_than_may(weir: Weir) -> None:
+    async with Replies(weir.kafka, max_waiting=1) as replies:
+        await ready(weir, replies)
+        with (
+            replies.expected(),
+            pytest.raises(RepliesUnavailable, match="too many"),
+            replies.expected(),
+        ):
+            pass
+        # Whoever gave up makes room.
+        with replies.expected() as expected:
+            decision = a_decision()
+            await write(weir, expected, reply_to(expected, decision))
+            assert await within(10, expected) == decision
+
+
+async def test_a_topic_made_anew_is_read(weir: Weir) -> None:
+    async with Replies(weir.kafka) as replies:
+        await ready(weir, replies)
+        with replies.expected() as expected:
+            for _ in range(3):
+                await write(weir, expected, b"fills it up")
+            await write(weir, expected, reply_to(expected, a_decision()))
+            await within(10, expected)
+        await weir.drop_topics()
+        await weir.prepare()
+        with replies.expected() as expected:
+            decision = a_decision()
+            await write(weir, expected, reply_to(expected, decision))
+            assert await within(60, expected) == decision
