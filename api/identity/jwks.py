@@ -38,7 +38,7 @@ Keys = Mapping[str | None, VerificationKey]
 Jwk = Mapping[str, Any]  # JSON of any shape
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """What was fetched is no key set, or holds no key that can be used."""
 
 
@@ -128,7 +128,7 @@ class FetchedKeys:
             keys = key_set(await self._body(session))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = f"its keys cannot be fetched ({type(error).__name__})"
-        except _Unusable as error:
+        except Unusable as error:
             problem = str(error)
         else:
             if self._problem is not None or keys.keys() != self._keys.keys():
@@ -150,12 +150,12 @@ class FetchedKeys:
             self._url, headers={"Accept": "application/json"}, allow_redirects=False
         ) as answer:
             if answer.status != 200:
-                raise _Unusable(f"its key set answers {answer.status}")
+                raise Unusable(f"its key set answers {answer.status}")
             body = bytearray()
             async for piece in answer.content.iter_chunked(65_536):
                 body += piece
                 if len(body) > MAX_BYTES:
-                    raise _Unusable(f"its key set is larger than {MAX_BYTES} bytes")
+                    raise Unusable(f"its key set is larger than {MAX_BYTES} bytes")
             return bytes(body)
 
 
@@ -164,13 +164,13 @@ def key_set(body: bytes) -> Keys:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise _Unusable("its key set is no JSON") from None
+        raise Unusable("its key set is no JSON") from None
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise _Unusable("its key set has no list of keys")
+        raise Unusable("its key set has no list of keys")
     keys: dict[str | None, VerificationKey] = dict(_usable(entries[:MAX_KEYS]))
     if not keys:
-        raise _Unusable("its key set has no key for RS256 or ES256")
+        raise Unusable("its key set has no key for RS256 or ES256")
     if len(keys) == 1:
         keys[None] = next(iter(keys.values()))
     return keys

@@ -118,6 +118,8 @@ class TokenCheck:
         """Who the token names. Raises InvalidToken, and Problem (503) while there are no keys."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise InvalidToken("too long")
+        if not token.isascii():
+            raise InvalidToken("not a JWT")
         if (known := self.remembered(token)) is not None:
             return known
         generation = self._keys.generation
