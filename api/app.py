@@ -22,7 +22,7 @@ from api.identity.opening import opened_authenticator
 from api.identity.screening import Screening
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
-from api.quotas import accounts, catalogue, mine, usage
+from api.quotas import accounts, catalogue, ledgers, mine, rebuild, usage
 from api.quotas.desk import QuotaDesk
 from api.replies import Replies
 from api.settings import ApiSettings
@@ -116,6 +116,8 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         accounts.router,
         catalogue.router,
         usage.router,
+        ledgers.router,
+        rebuild.router,
         health.router,
     ):
         app.include_router(router)

@@ -46,8 +46,12 @@ class Usage:
     _spends: set[UUID] = field(default_factory=set)
 
     @property
+    def top_up_credits(self) -> int:
+        return sum(max(0, each) for each in self.top_ups.values())
+
+    @property
     def total(self) -> int:
-        return self.plan_credits + sum(max(0, each) for each in self.top_ups.values())
+        return self.plan_credits + self.top_up_credits
 
     def count(self, decision: QuotaDecision) -> None:
         """Adds a change that was decided in the period."""
