@@ -51,7 +51,9 @@ class Accountant:
             flight = self._flight(lane, event, record)
         except Invalid as failure:
             letter = self._dead_letter(lane, record, failure)
-            flight = Flight(event, outputs=[letter], timestamp=record.timestamp)
+            flight = Flight(
+                event, outputs=[letter], offset=record.offset, timestamp=record.timestamp
+            )
         lane.submit(flight)
 
     def _flight(self, lane: Lane, event: Event, record: Record) -> Flight:
@@ -70,7 +72,7 @@ class Accountant:
         decision = step.decision.model_dump_json().encode()
         if isinstance(command, Show):
             reply = self._reply(record, decision)
-            return Flight(event, outputs=reply, timestamp=record.timestamp)
+            return Flight(event, outputs=reply, offset=record.offset, timestamp=record.timestamp)
         remembered = self._entries(record, user_key, step)
         # Those of a restore may be hundreds; they follow from the command alone.
         kept = () if isinstance(command, Restore) else remembered
@@ -81,7 +83,7 @@ class Accountant:
             outbox = (*lane.outbox(user_key), outcome)
             puts.insert(0, (user_key, stored.account_value(place, step.account, outbox)))
         outputs = self._leaving(lane, record, user_key, step.decision, decision)
-        return Flight(event, puts, outputs, user_key, outcome, record.timestamp)
+        return Flight(event, puts, outputs, user_key, outcome, record.offset, record.timestamp)
 
     def _again(
         self,
@@ -93,7 +95,7 @@ class Accountant:
     ) -> Flight:
         """A command that was decided before: what may be missing of its outcome, nothing else."""
         if body is None:
-            return Flight(event, timestamp=record.timestamp)
+            return Flight(event, offset=record.offset, timestamp=record.timestamp)
         user_key = stored.account_key(command.user_id)
         outcome = Outcome.decode(record.offset, body)
         entries = outcome.remembered
@@ -107,7 +109,9 @@ class Accountant:
                 puts.append((key, value))
         decision = QuotaDecision.model_validate_json(outcome.decision)
         outputs = self._leaving(lane, record, user_key, decision, outcome.decision)
-        return Flight(event, puts, outputs, user_key, outcome.encoded(), record.timestamp)
+        return Flight(
+            event, puts, outputs, user_key, outcome.encoded(), record.offset, record.timestamp
+        )
 
     def _entries(
         self, record: Record, user_key: bytes, step: Step

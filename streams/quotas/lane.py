@@ -18,6 +18,7 @@ from streams.quotas.outputs import Message
 from streams.quotas.stored import Put, deletion_header
 from streams.quotas.table import AccountsStore
 from streams.quotas.writer import Sent, Writer
+from streams.records import Record
 
 MAX_IN_FLIGHT: Final = 64
 """Commands of a partition that are not confirmed yet; also bounds what an account carries."""
@@ -40,12 +41,12 @@ class Flight:
     `outcome`: encoded, for the outbox of the user's account until it is confirmed.
     """
 
-    event: Event | None
+    event: Event | None = None
+    record: Record | None = None
     puts: Sequence[Put] = ()
     outputs: Sequence[Message] = ()
     user_key: bytes = b""
     outcome: bytes = b""
-    timestamp: int = 0
     began: float = field(default_factory=monotonic)
 
 
@@ -73,7 +74,7 @@ class Lane:
     ) -> None:
         """`next_offset`: of the changelog, which the next change will get."""
         self.partition = partition
-        self.acknowledged: Flight | None = None
+        self.acknowledged: Record | None = None
         self._next_offset = next_offset
         self._changelog = changelog
         self._store = store
@@ -190,7 +191,7 @@ class Lane:
                         del self._outboxes[flight.user_key]
                 if flight.event is not None:
                     flight.event.ack()
-                    self.acknowledged = flight
+                    self.acknowledged = flight.record
             self._room.set()
 
     def _headers(self, key: bytes, value: bytes | None) -> list[tuple[str, bytes]]:

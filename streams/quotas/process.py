@@ -16,9 +16,14 @@ from schemas.plans import Catalogue
 from schemas.topics import QUOTA_ACCOUNTS
 from streams.health import NotListening, health_server
 from streams.quotas.encoding import UnreadableValue
-from streams.quotas.folder import FolderNotUsable, forget_other_changelog, own_folder
+from streams.quotas.folder import (
+    FolderNotUsable,
+    forget_other_changelog,
+    forget_unusable,
+    own_folder,
+)
 from streams.quotas.settings import QuotasSettings
-from streams.quotas.topics import Description, TopicsNotUsable, described
+from streams.quotas.topics import Description, TopicsNotUsable, described, ends_of
 from streams.quotas.worker import QuotasWorker
 from streams.readiness import notify
 
@@ -79,8 +84,9 @@ async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
             settings.health_host, settings.health_port, problems, setting="WEIR_QUOTAS_PORT"
         ):
             with own_folder(settings.folder):
-                topics = await _topics(settings)
+                topics, ends = await _kafka(settings)
                 forget_other_changelog(settings.folder, topics[QUOTA_ACCOUNTS.name].topic_id)
+                forget_unusable(settings.folder, ends)
                 worker = QuotasWorker(settings, catalogue, topics)
                 try:
                     await _run(worker, settings)
@@ -115,8 +121,11 @@ async def _say_when_ready(worker: QuotasWorker, settings: QuotasSettings) -> Non
     log.info("quotas worker ready", group=settings.group)
 
 
-async def _topics(settings: QuotasSettings) -> dict[str, Description]:
-    """The topics, once Kafka and the group's coordinator answer. Raises WorkerFailed."""
+async def _kafka(settings: QuotasSettings) -> tuple[dict[str, Description], dict[int, int]]:
+    """The topics and the changelog's ends, once Kafka and the group's coordinator answer.
+
+    Raises WorkerFailed.
+    """
     deadline = monotonic() + CONNECT_SECONDS
     while True:
         try:
@@ -132,7 +141,7 @@ async def _topics(settings: QuotasSettings) -> dict[str, Description]:
             await asyncio.sleep(0.5)
 
 
-async def _described(settings: QuotasSettings) -> dict[str, Description]:
+async def _described(settings: QuotasSettings) -> tuple[dict[str, Description], dict[int, int]]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
     try:
         await admin.start()
@@ -142,4 +151,5 @@ async def _described(settings: QuotasSettings) -> dict[str, Description]:
         await admin.find_coordinator(settings.group)
     finally:
         await admin.close()
-    return topics
+    partitions = topics[QUOTA_ACCOUNTS.name].partitions
+    return topics, await ends_of(settings, QUOTA_ACCOUNTS.name, partitions)

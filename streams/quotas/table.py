@@ -15,6 +15,7 @@ from faust.types import TP, AppT, CollectionT, EventT
 from rocksdict import Rdict, WriteBatch
 from yarl import URL
 
+from streams.quotas.folder import OFFSET_KEY, TABLE
 from streams.quotas.stored import Put, deleted_place, is_older
 from streams.records import Headers
 
@@ -55,7 +56,7 @@ class AccountsStore(Store):
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        batch.put(self.offset_key, str(offset).encode())
+        batch.put(OFFSET_KEY, str(offset).encode())
         self._database(partition).write(batch)
 
     def scan(self, partition: int, after: bytes, most: int) -> list[tuple[bytes, bytes]]:
@@ -63,7 +64,7 @@ class AccountsStore(Store):
         entries = self._database(partition).items(from_key=after + b"\x00")
         # In raw mode all are bytes.
         found = cast("Iterable[tuple[bytes, bytes]]", islice(entries, most))
-        return [each for each in found if each[0] != self.offset_key]
+        return [each for each in found if each[0] != OFFSET_KEY]
 
     def take_stale(self, partition: int) -> list[Put]:
         """What the changelog holds an older value of behind the newer one, to be written again."""
@@ -145,7 +146,7 @@ class AccountsTable(faust.Table[bytes, bytes]):
     ) -> None:
         super().__init__(
             app,
-            name="accounts",
+            name=TABLE,
             key_type=bytes,
             value_type=bytes,
             partitions=partitions,

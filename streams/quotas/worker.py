@@ -10,7 +10,7 @@ import faust
 import structlog
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
-from faust.types import EventT, StreamT
+from faust.types import TP, EventT, StreamT
 
 from schemas.plans import Catalogue
 from schemas.topics import QUOTA_ACCOUNTS, QUOTA_COMMANDS, REPLIES
@@ -21,6 +21,7 @@ from streams.quotas.lane import Flight, Lane
 from streams.quotas.lease import Lease, LeaseOver
 from streams.quotas.outputs import Outputs
 from streams.quotas.settings import QuotasSettings
+from streams.quotas.sweep import Sweep
 from streams.quotas.table import AccountsTable, raw_schema
 from streams.quotas.topics import Description
 from streams.quotas.writer import Writer
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 
 CONFIRM_SECONDS: Final = 20.0
 WATCH_SECONDS: Final = 0.25
+SWEEP_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 4.0
 
 
@@ -48,16 +50,18 @@ class QuotasWorker:
     ) -> None:
         """`topics`: as Kafka describes them, by the registry's names."""
         commands, accounts = topics[QUOTA_COMMANDS.name], topics[QUOTA_ACCOUNTS.name]
+        self._commands = settings.topic(QUOTA_COMMANDS.name)
         self._changelog = settings.topic(QUOTA_ACCOUNTS.name)
         self._lease = Lease(settings.session_timeout)
         self._writer = Writer(settings)
         self._lanes: dict[int, Lane] = {}
+        self._sweeps: dict[int, Sweep] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watchers: list[asyncio.Task[None]] = []
         self._accountant = Accountant(
             catalogue=catalogue,
             outputs=Outputs(settings),
-            topic=settings.topic(QUOTA_COMMANDS.name),
+            topic=self._commands,
             topic_id=commands.topic_id,
             partitions=commands.partitions,
             reply_partitions=topics[REPLIES.name].partitions,
@@ -73,9 +77,7 @@ class QuotasWorker:
         )
         self._app.tables.add(self._table)
         self._app.agent(
-            self._app.topic(
-                settings.topic(QUOTA_COMMANDS.name), schema=raw_schema(), allow_empty=True
-            ),
+            self._app.topic(self._commands, schema=raw_schema(), allow_empty=True),
             name="quotas",
             concurrency=1,
         )(self._decide)
@@ -89,6 +91,7 @@ class QuotasWorker:
         self._watchers += [
             asyncio.create_task(self._watch_faust()),
             asyncio.create_task(self._watch()),
+            asyncio.create_task(self._sweep()),
         ]
 
     async def assigned(self) -> None:
@@ -162,9 +165,10 @@ class QuotasWorker:
             failed=self._fail,
         )
         self._lanes[partition] = lane
+        self._sweeps[partition] = Sweep(lane, self._table.store)
         if stale := self._table.store.take_stale(partition):
             log.warning("accounts written again", partition=partition, count=len(stale))
-            lane.submit(Flight(None, stale))
+            lane.submit(Flight(puts=stale))
 
     async def _close_lanes(self, *_: object, **__: object) -> None:
         self._drop_lanes()
@@ -173,6 +177,7 @@ class QuotasWorker:
         for lane in self._lanes.values():
             lane.close()
         self._lanes.clear()
+        self._sweeps.clear()
 
     async def _watch_faust(self) -> None:
         await self._app.wait_until_stopped()
@@ -190,6 +195,20 @@ class QuotasWorker:
                 self._lease.must_hold()
             except LeaseOver as error:
                 self._fail(error)
+
+    async def _sweep(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(SWEEP_SECONDS)
+                committed = self._app.monitor.tp_committed_offsets
+                for partition, sweep in tuple(self._sweeps.items()):
+                    sweep.step(committed.get(TP(self._commands, partition), 0))
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._fail(error)
+            raise
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():

@@ -44,7 +44,7 @@ def main(name: str, trace: str, *words: str) -> None:
         print(f"{name} has a reason to fail", flush=True)
         sys.exit(3)
     starts = Path(trace).read_text().count(f"start {name} ")
-    if "starts-once-more" in words and starts == 1 or "starts-for-ever" in words:
+    if ("starts-once-more" in words and starts == 1) or "starts-for-ever" in words:
         sys.exit(75)
     if "crashes" in words:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,58 @@
+"""Forgets commands whose time is over, a few at a time, in the table and in its changelog.
+
+Time is the log's: an entry goes when a command that arrived after its end has been committed.
+So a replay, which begins at the last commit, never finds less than the first time found.
+"""
+
+from typing import Final
+
+from streams.quotas.lane import MAX_IN_FLIGHT, Flight, Lane
+from streams.quotas.stored import Put, is_remembered, kept_until
+from streams.quotas.table import AccountsStore
+
+SCANNED: Final = 500
+"""Entries that are looked at in one step: about a millisecond."""
+
+MARGIN: Final = 3_600_000
+"""Milliseconds: brokers' clocks may step back, or differ between one leader and the next."""
+
+
+class Sweep:
+    """Goes round and round the table of one partition."""
+
+    def __init__(self, lane: Lane, store: AccountsStore) -> None:
+        self._lane = lane
+        self._store = store
+        self._after = b""
+        self._now = 0
+        self._next: tuple[int, int] | None = None
+
+    def step(self, committed: int) -> int:
+        """Looks at the next entries; returns how many are forgotten.
+
+        `committed`: the offset of the commands at which a replay would begin.
+        """
+        self._pass_time(committed)
+        if len(self._lane) > MAX_IN_FLIGHT // 2:
+            return 0
+        entries = self._store.scan(self._lane.partition, self._after, SCANNED)
+        over: list[Put] = [
+            (key, None)
+            for key, value in entries
+            if is_remembered(key)
+            and kept_until(value) + MARGIN <= self._now
+            and not self._lane.is_changing(key)
+        ]
+        # One less may have come: the table's own entry is left out.
+        self._after = entries[-1][0] if len(entries) >= SCANNED - 1 else b""
+        if over:
+            self._lane.submit(Flight(puts=over))
+        return len(over)
+
+    def _pass_time(self, committed: int) -> None:
+        if self._next is not None and committed > self._next[0]:
+            self._now = max(self._now, self._next[1])
+            self._next = None
+        latest = self._lane.acknowledged
+        if self._next is None and latest is not None:
+            self._next = (latest.offset, latest.timestamp)
