@@ -113,6 +113,11 @@ class Weir:
             return False
         return status == 200
 
+    async def decides(self) -> bool:
+        """Whether a quotas worker answers; asked as the user `demo`."""
+        status, _ = await self.get("/api/user/plan")
+        return status == 200
+
     async def eventually(
         self,
         condition: Callable[[], Awaitable[bool]],

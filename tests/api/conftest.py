@@ -1,4 +1,4 @@
-"""One running API and sink for the tests of the edge that do not disturb each other."""
+"""One running API, sink and quotas worker for the tests of the edge that disturb nobody."""
 
 from collections.abc import AsyncIterator
 from copy import copy
@@ -14,10 +14,12 @@ from tests.weir import Weir, throwaway_weir
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Weir]:
-    """A Weir with API and sink; tests tell their events apart by path."""
+    """A Weir with API, sink and quotas worker; tests tell their events apart by path."""
     async with throwaway_weir(services, tmp_path_factory.mktemp("edge")) as weir:
         weir.start_sink()
+        worker = weir.start_quotas()
         await weir.start_api()
+        await weir.eventually(weir.decides, process=worker)
         yield weir
 
 
