@@ -98,17 +98,11 @@ def _crossed(asked: Asked, after: Account) -> list[int]:
 
 
 def _returned(account: Account, taken: TopUpChange, part: int, *, counts: bool) -> Account:
-    held = account.top_ups
-    for index, top_up in enumerate(held):
-        if top_up.top_up_id == taken.top_up_id and top_up.ends_at == taken.ends_at:
-            more = replace(top_up, left=top_up.left + part)
-            held = (*held[:index], more, *held[index + 1 :])
-            break
-    else:
-        held = with_top_up(held, HeldTopUp(taken.top_up_id, part, taken.ends_at))
     used = account.top_up_credits_used
     return replace(
-        account, top_ups=held, top_up_credits_used=max(0, used - part) if counts else used
+        account,
+        top_ups=with_top_up(account.top_ups, HeldTopUp(taken.top_up_id, part, taken.ends_at)),
+        top_up_credits_used=max(0, used - part) if counts else used,
     )
 
 

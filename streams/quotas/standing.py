@@ -61,8 +61,13 @@ def with_period(account: Account, period: Stretch, *, usage_kept: bool) -> Accou
 def with_top_up(held: tuple[HeldTopUp, ...], added: HeldTopUp) -> tuple[HeldTopUp, ...]:
     """With one more, where it is spent: those that end soonest first, then those that last.
 
-    Of those that end at the same time the one that came first is spent first.
+    Of those that end at the same time the one that came first is spent first. More of one that is
+    held already is added to it.
     """
+    for index, top_up in enumerate(held):
+        if top_up.top_up_id == added.top_up_id and top_up.ends_at == added.ends_at:
+            more = replace(top_up, left=top_up.left + added.left)
+            return (*held[:index], more, *held[index + 1 :])
     index = len(held)
     while index and _ends_before(added, held[index - 1]):
         index -= 1
