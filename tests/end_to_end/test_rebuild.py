@@ -1,0 +1,94 @@
+"""Kafka loses its data: accounts are made again from the ledger, and old keys are still known."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.api.quotas.people import Person, an_admin
+from tests.weir import Json, Weir, all_taken
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+
+
+async def answers(person: Person) -> bool:
+    return (await person.ask("GET", "/api/user/plan")).status == 200
+
+
+async def of(admin: Person, user: Person, what: str, method: str = "GET") -> Json:
+    answer = await admin.ask(method, f"/api/users/{user.user_id}/{what}")
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+async def test_accounts_are_rebuilt_after_the_loss_of_kafkas_data(weir: Weir) -> None:
+    sink, worker = weir.start_sink(), weir.start_quotas()
+    api = await weir.start_api()
+    admin = an_admin(weir)
+    user, other, idle = (Person(weir, f"{name}-{uuid4().hex[:8]}") for name in ("u", "o", "i"))
+    await weir.eventually(partial(answers, user), process=worker)
+
+    # A history of every kind, kept under keys that clients may send again.
+    users = f"/api/users/{user.user_id}"
+    assert (await admin.ask("PUT", f"{users}/plan", {"plan": "pro"})).status == 200
+    first = await user.spend(300, "first")
+    undone = await user.spend(50, "undone")
+    assert (
+        await admin.ask("POST", f"{users}/top-ups", {"count": 40, "lasts": "used"})
+    ).status == 200
+    spend_id = undone.json["spend_id"]
+    document = {"spend_id": spend_id}
+    assert (await admin.ask("POST", f"{users}/refunds", document)).status == 200
+    refused = await user.spend(2_000, "too much")
+    assert refused.status == 403
+    assert (await user.spend(720, "last")).status == 200
+    assert (await other.spend(100)).status == 200
+    before = await user.plan()
+    assert (before["plan"], before["quota_used"], before["remaining"]) == ("pro", 1_020, 20)
+    assert (await of(admin, user, "ledger"))["agrees"]
+    await weir.eventually(partial(all_taken, weir), process=sink)
+
+    # Kafka's data is lost, and the workers' folders with it.
+    for process in (worker, api, sink):
+        await process.stop(15)
+    await weir.drop_topics()
+    await weir.prepare()
+    shutil.rmtree(Path(weir.environment["WEIR_DATA_DIR"]) / "quotas", ignore_errors=True)
+    sink, worker = weir.start_sink(), weir.start_quotas()
+    api = await weir.start_api()
+    await weir.eventually(partial(answers, user), process=worker)
+    assert (await user.plan())["plan"] == "free"
+    # What is spent before the rebuild counts too.
+    assert (await other.spend(7, "meanwhile")).status == 200
+    await weir.eventually(partial(all_taken, weir), process=sink)
+    assert not (await of(admin, user, "ledger"))["agrees"]
+    assert not (await of(admin, other, "ledger"))["agrees"]
+
+    rebuilt = await of(admin, user, "rebuild", "POST")
+    assert rebuilt["before"]["plan"] == "free"
+    assert rebuilt["after"] == before == await user.plan()
+    assert [rebuilt[name] for name in ("changes", "remembered", "restores")] == [6, 7, 1]
+    rebuilt = await of(admin, other, "rebuild", "POST")
+    assert [rebuilt[name]["quota_used"] for name in ("before", "after")] == [7, 107]
+    for each in (user, other):
+        assert (await of(admin, each, "ledger"))["agrees"]
+    answer = await admin.ask("POST", f"/api/users/{idle.user_id}/rebuild")
+    answer.problem(404)
+
+    # Sent again: answered as then, done once. What was undone cannot be undone twice.
+    assert (await user.spend(300, "first")).body == first.body
+    assert (await user.spend(2_000, "too much")).body == refused.body
+    assert (await user.spend(301, "first")).status == 422
+    again = await admin.ask("POST", f"{users}/refunds", document)
+    assert again.problem(409)["code"] == "already_refunded"
+    assert (await user.spend(21)).status == 403
+    assert await user.plan() == before
+
+    # Once more changes nothing, and the account goes on from there.
+    rebuilt = await of(admin, user, "rebuild", "POST")
+    assert rebuilt["before"] == rebuilt["after"] == before
+    assert (await user.spend(20)).json["remaining"] == 0
+    assert (await of(admin, user, "ledger"))["agrees"]
+    assert all(process.running for process in (sink, worker, api))
