@@ -103,7 +103,7 @@ async def _drained(weir: Weir, users: list[str]) -> float:
             ]
         )
         await consumer.seek_to_beginning()
-        worker = await weir.start_quotas()
+        worker = weir.start_quotas()
         stamps: list[int] = []
         async with asyncio.timeout(300):
             while len(stamps) < len(users):
