@@ -19,7 +19,7 @@ async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
         weir.start_sink()
         worker = weir.start_quotas()
         await weir.start_api()
-        await weir.eventually(weir.decides, process=worker)
+        await weir.eventually(weir.decides, within=120, process=worker)
         yield weir
 
 
