@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import time
 from typing import Final
 from uuid import uuid4
 
-import jwt
 import orjson
 
+from tests.api.identity.credentials import bearer, signed
 from tests.api.requests import JSON, Answer, ask
 from tests.weir import Json, Weir
 
@@ -26,9 +25,9 @@ class Person:
 
     @property
     def headers(self) -> dict[str, str]:
-        claims = {"sub": self.user_id, "roles": list(self.roles), "exp": int(time()) + 600}
-        token = jwt.encode(claims, self.weir.environment["WEIR_JWT_SECRET"], algorithm="HS256")
-        return {"Authorization": f"Bearer {token}"}
+        # The Weir that asks here expects no audience.
+        token = signed(self.weir, sub=self.user_id, roles=list(self.roles), aud=None)
+        return dict(bearer(token))
 
     async def ask(
         self,
