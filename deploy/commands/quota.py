@@ -1,17 +1,18 @@
-"""`weir quota`: shows a user's account, grants credits, gives them back, sets the plan."""
+"""`weir quota`: shows and changes a user's account, and holds it against its ledger."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from deploy.edge_answers import Url, asked
+from deploy.edge_answers import EXIT_FAILED, EXIT_TRY_AGAIN, Url, asked
 
 if TYPE_CHECKING:
     from deploy.edge_client import EdgeClient, Json
+    from deploy.quota_ledgers import Task
 
 quota = typer.Typer(
-    help="Show a user's plan and credits, grant credits, give them back, set the plan.",
+    help="Show and change a user's plan and credits, rebuild them from the ledger.",
     no_args_is_help=True,
 )
 
@@ -27,6 +28,10 @@ Key = Annotated[
         show_default=False,
     ),
 ]
+OneUser = Annotated[
+    str | None, typer.Argument(metavar="USER", help="As in tokens.", show_default=False)
+]
+All = Annotated[bool, typer.Option("--all", help="Everybody with a ledger, instead of one user.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
@@ -135,6 +140,77 @@ def set_plan(
     period = None if period_start is None else {"start": period_start, "end": period_end}
     document = {"plan": plan, "period": period, "reason": reason}
     _print(_changed(url, key, "PUT", _path(user, "plan"), document), as_json=as_json)
+
+
+@quota.command()
+def rebuild(
+    user: OneUser = None, every: All = False, url: Url = None, as_json: AsJson = False
+) -> None:
+    r"""Make accounts again what their ledgers in ClickHouse say, after Kafka's data was lost.
+
+    It needs a quotas worker and a sink that run, and is safe to run again at any time.
+
+    \b
+    Ends with
+      0    all are what their ledgers say
+      1    some are not, and why is said
+      69   what answers there is not Weir
+      75   Weir cannot do it now: run it again
+    """
+    _each("rebuild", user, url, every=every, as_json=as_json)
+
+
+@quota.command()
+def check(
+    user: OneUser = None, every: All = False, url: Url = None, as_json: AsJson = False
+) -> None:
+    r"""Check that the ledger adds up to the account; changes nothing.
+
+    \b
+    Ends with
+      0    all agree
+      1    some do not, and how is said
+      69   what answers there is not Weir
+      75   Weir cannot answer now
+    """
+    _each("check", user, url, every=every, as_json=as_json)
+
+
+def _each(task: "Task", user: str | None, url: str | None, *, every: bool, as_json: bool) -> None:
+    from json import dumps
+
+    from deploy.quota_ledgers import Outcome, line_of, of_all, of_user
+
+    if (user is not None) == every:
+        raise typer.BadParameter("name a user, or --all.")
+
+    good = failed = 0
+    try_again = False
+
+    def report(outcome: Outcome) -> None:
+        nonlocal good, failed, try_again
+        good += outcome.good
+        failed += not outcome.good
+        try_again |= outcome.try_again
+        if as_json and outcome.answer is not None:
+            typer.echo(dumps(outcome.answer))
+        else:
+            typer.echo(line_of(outcome), err=not outcome.good)
+
+    async def all_or_one(client: "EdgeClient") -> None:
+        if user is not None:
+            report(Outcome(user, await of_user(client, task, user)))
+            return
+        async for outcome in of_all(client, task):
+            report(outcome)
+
+    asked("quota", url, all_or_one, again=". Run it again")
+    if every:
+        done = "rebuilt" if task == "rebuild" else "agree"
+        typer.echo(f"{good:,} {done}, {failed:,} not", err=as_json)
+    if try_again:
+        raise typer.Exit(EXIT_TRY_AGAIN)
+    raise typer.Exit(EXIT_FAILED if failed else 0)
 
 
 def _changed(
