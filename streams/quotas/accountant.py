@@ -1,5 +1,7 @@
 """Decides about each command that Faust hands over; what follows goes on the partition's lane."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -7,7 +9,14 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from schemas.plans import Catalogue
-from schemas.quotas import QuotaCommand, QuotaDecision, Refund, Restore, Show, decision_id_for
+from schemas.quotas import (
+    QuotaCommand,
+    QuotaDecision,
+    Refund,
+    Restore,
+    Show,
+    decision_id_for,
+)
 from streams.dead_letters import dead_letter
 from streams.failures import Invalid
 from streams.quotas import stored
@@ -22,6 +31,19 @@ from streams.records import Record
 log = structlog.get_logger()
 
 _MS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A command where it lies."""
+
+    lane: Lane
+    event: Event
+    record: Record
+    command: QuotaCommand
+    user_key: bytes
+    place: Place
+    decision_id: UUID
 
 
 class Accountant:
@@ -48,127 +70,94 @@ class Accountant:
     def take(self, lane: Lane, record: Record, event: Event) -> None:
         """Decides about the record's command, and submits what follows for the event."""
         try:
-            flight = self._flight(lane, event, record)
+            flight = self._flight(lane, record, event)
         except Invalid as failure:
             letter = self._dead_letter(lane, record, failure)
-            flight = Flight(
-                event, outputs=[letter], offset=record.offset, timestamp=record.timestamp
-            )
+            flight = Flight(event, record, outputs=[letter])
         lane.submit(flight)
 
-    def _flight(self, lane: Lane, event: Event, record: Record) -> Flight:
+    def _flight(self, lane: Lane, record: Record, event: Event) -> Flight:
         command = read_command(record, lane.partition, self._partitions)
-        user_key = stored.account_key(command.user_id)
-        place = Place(self._topic_id.bytes, record.offset)
-        value = lane.get(user_key)
-        if value is not None and not isinstance(command, Show):
-            applied = stored.place_of(value)
-            if applied.topic_id == place.topic_id and applied.offset >= place.offset:
-                body = stored.outbox_of(value).get(place.offset)
-                return self._again(lane, event, record, command, body)
-
-        account = None if value is None else stored.read_account(value)
-        step = self._step(lane, record, user_key, account, command)
-        decision = step.decision.model_dump_json().encode()
+        case = _Case(
+            lane,
+            event,
+            record,
+            command,
+            stored.account_key(command.user_id),
+            Place(self._topic_id.bytes, record.offset),
+            decision_id_for(str(self._topic_id), lane.partition, record.offset),
+        )
+        value = lane.get(case.user_key)
         if isinstance(command, Show):
-            reply = self._reply(record, decision)
-            return Flight(event, outputs=reply, offset=record.offset, timestamp=record.timestamp)
-        remembered = self._entries(record, user_key, step)
-        # Those of a restore may be hundreds; they follow from the command alone.
-        kept = () if isinstance(command, Restore) else remembered
-        outcome = Outcome(record.offset, decision, kept).encoded()
+            return self._shown(case, value)
+        if value is not None and self._is_applied(case, value):
+            return self._again(case, stored.outbox_of(value).get(record.offset))
+        return self._decided(case, None if value is None else stored.read_account(value))
+
+    def _is_applied(self, case: _Case, value: bytes) -> bool:
+        applied = stored.place_of(value)
+        return applied.topic_id == case.place.topic_id and applied.offset >= case.place.offset
+
+    def _shown(self, case: _Case, value: bytes | None) -> Flight:
+        account = None if value is None else stored.read_account(value)
+        decision = self._step(case, account, {}).decision
+        return Flight(
+            case.event,
+            case.record,
+            outputs=self._reply(case, decision.model_dump_json().encode()),
+        )
+
+    def _decided(self, case: _Case, account: Account | None) -> Flight:
+        step = self._step(case, account, _past(case))
+        decision = step.decision.model_dump_json().encode()
+        remembered = _entries(case, step)
+        # What a restore brings may be hundreds; it follows from the command alone.
+        kept = remembered[-1:] if isinstance(case.command, Restore) else remembered
+        outcome = Outcome(case.record.offset, decision, kept).encoded()
         puts: list[stored.Put] = list(remembered)
         if step.account is not None and step.account is not account:
             # The account first: what of its entries is missing, the outbox makes good.
-            outbox = (*lane.outbox(user_key), outcome)
-            puts.insert(0, (user_key, stored.account_value(place, step.account, outbox)))
-        outputs = self._leaving(lane, record, user_key, step.decision, decision)
-        return Flight(event, puts, outputs, user_key, outcome, record.offset, record.timestamp)
+            outbox = (*case.lane.outbox(case.user_key), outcome)
+            puts.insert(0, (case.user_key, stored.account_value(case.place, step.account, outbox)))
+        outputs = self._leaving(case, step.decision, decision)
+        return Flight(case.event, case.record, puts, outputs, case.user_key, outcome)
 
-    def _again(
-        self,
-        lane: Lane,
-        event: Event,
-        record: Record,
-        command: QuotaCommand,
-        body: bytes | None,
-    ) -> Flight:
+    def _again(self, case: _Case, body: bytes | None) -> Flight:
         """A command that was decided before: what may be missing of its outcome, nothing else."""
         if body is None:
-            return Flight(event, offset=record.offset, timestamp=record.timestamp)
-        user_key = stored.account_key(command.user_id)
-        outcome = Outcome.decode(record.offset, body)
+            return Flight(case.event, case.record)
+        outcome = Outcome.decode(case.record.offset, body)
         entries = outcome.remembered
-        if isinstance(command, Restore):
-            step = decide(None, command, {}, self._catalogue, self._id_of(lane, record))
-            entries = self._entries(record, user_key, step)
+        if isinstance(case.command, Restore):
+            entries = (*_entries(case, self._step(case, None, {}))[:-1], *entries)
         puts: list[stored.Put] = []
         for key, value in entries:
-            current = lane.get(key)
-            if current is None or stored.is_older(current, value, self._topic_id.bytes):
+            current = case.lane.get(key)
+            if current is None or stored.is_older(current, value, case.place.topic_id):
                 puts.append((key, value))
         decision = QuotaDecision.model_validate_json(outcome.decision)
-        outputs = self._leaving(lane, record, user_key, decision, outcome.decision)
-        return Flight(
-            event, puts, outputs, user_key, outcome.encoded(), record.offset, record.timestamp
-        )
+        outputs = self._leaving(case, decision, outcome.decision)
+        return Flight(case.event, case.record, puts, outputs, case.user_key, outcome.encoded())
 
-    def _entries(
-        self, record: Record, user_key: bytes, step: Step
-    ) -> tuple[tuple[bytes, bytes], ...]:
-        place = Place(self._topic_id.bytes, record.offset)
-        return tuple(
-            (
-                stored.remembered_key(user_key, entry.command_id),
-                stored.remembered_value(place, entry, _kept_until(entry, record)),
-            )
-            for entry in step.remember
-        )
-
-    def _step(
-        self,
-        lane: Lane,
-        record: Record,
-        user_key: bytes,
-        account: Account | None,
-        command: QuotaCommand,
-    ) -> Step:
-        ids = [command.command_id]
-        if isinstance(command, Refund):
-            ids.append(command.spend_id)
-        past = {}
-        for each in ids:
-            value = lane.get(stored.remembered_key(user_key, each))
-            # What the sweep may have deleted is not known, whether it has or not: a replay finds
-            # what the first time found.
-            if value is not None and stored.kept_until(value) > record.timestamp:
-                past[each] = stored.read_remembered(value)
+    def _step(self, case: _Case, account: Account | None, past: Mapping[UUID, Remembered]) -> Step:
         try:
-            return decide(account, command, past, self._catalogue, self._id_of(lane, record))
+            return decide(account, case.command, past, self._catalogue, case.decision_id)
         except Exception as error:
             # A pure step that fails will fail again: it must not stop the users beside it.
-            log.exception("a command cannot be decided", offset=record.offset)
+            log.exception("a command cannot be decided", offset=case.record.offset)
             raise Invalid("not_decidable", f"deciding ended in {type(error).__name__}") from error
 
-    def _leaving(
-        self,
-        lane: Lane,
-        record: Record,
-        user_key: bytes,
-        decision: QuotaDecision,
-        encoded: bytes,
-    ) -> list[Message]:
-        reply = self._reply(record, encoded)
-        if decision.decision_id != self._id_of(lane, record):
+    def _leaving(self, case: _Case, decision: QuotaDecision, encoded: bytes) -> list[Message]:
+        reply = self._reply(case, encoded)
+        if decision.decision_id != case.decision_id:
             # The answer to an earlier command with the same id, which is in the ledger already.
             return reply
-        return [
-            *self._outputs.of_decision(lane.partition, user_key, decision, encoded),
-            *reply,
-        ]
+        partition = case.lane.partition
+        ledger = self._outputs.of_decision(partition, case.user_key, decision, encoded)
+        return [*reply, *ledger]
 
-    def _reply(self, record: Record, decision: bytes) -> list[Message]:
-        address = reply_address(record, self._reply_partitions)
+    def _reply(self, case: _Case, decision: bytes) -> list[Message]:
+        address = reply_address(case.record, self._reply_partitions)
         return [] if address is None else [self._outputs.reply(address, decision)]
 
     def _dead_letter(self, lane: Lane, record: Record, failure: Invalid) -> Message:
@@ -183,8 +172,30 @@ class Accountant:
             dead_letter(TopicPartition(self._topic, lane.partition), record, failure)
         )
 
-    def _id_of(self, lane: Lane, record: Record) -> UUID:
-        return decision_id_for(str(self._topic_id), lane.partition, record.offset)
+
+def _past(case: _Case) -> dict[UUID, Remembered]:
+    """What is remembered of the command, and of the spend that it refunds."""
+    ids = [case.command.command_id]
+    if isinstance(case.command, Refund):
+        ids.append(case.command.spend_id)
+    found = {}
+    for each in ids:
+        value = case.lane.get(stored.remembered_key(case.user_key, each))
+        # What the sweep may have deleted is not known, whether it has or not: a replay finds
+        # what the first time found.
+        if value is not None and stored.kept_until(value) > case.record.timestamp:
+            found[each] = stored.read_remembered(value)
+    return found
+
+
+def _entries(case: _Case, step: Step) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(
+        (
+            stored.remembered_key(case.user_key, entry.command_id),
+            stored.remembered_value(case.place, entry, _kept_until(entry, case.record)),
+        )
+        for entry in step.remember
+    )
 
 
 def _kept_until(entry: Remembered, record: Record) -> int:

@@ -17,7 +17,7 @@ from streams.quotas.lease import Lease
 from streams.quotas.outputs import Message
 from streams.quotas.stored import Put, deletion_header
 from streams.quotas.table import AccountsStore
-from streams.quotas.writer import Sent, Writer
+from streams.quotas.writer import Writer
 from streams.records import Record
 
 MAX_IN_FLIGHT: Final = 64
@@ -50,14 +50,6 @@ class Flight:
     began: float = field(default_factory=monotonic)
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Flights that go together, and what of them is on its way now."""
-
-    flights: list[Flight]
-    sent: list[Sent]
-
-
 class Lane:
     """The commands in flight of one partition, which this worker owns."""
 
@@ -84,14 +76,13 @@ class Lane:
         self._flights: deque[Flight] = deque()
         self._new: deque[Flight] = deque()
         self._any_new = asyncio.Event()
-        self._changing: asyncio.Queue[_Group] = asyncio.Queue(MAX_IN_FLIGHT)
-        self._leaving: asyncio.Queue[_Group] = asyncio.Queue(MAX_IN_FLIGHT)
+        self._changed: deque[Flight] = deque()
+        self._any_changed = asyncio.Event()
         self._over: dict[bytes, tuple[bytes | None, Flight]] = {}
         self._outboxes: dict[bytes, deque[bytes]] = {}
         self._room = asyncio.Event()
         self._tasks = [
-            asyncio.create_task(self._guarded(step()))
-            for step in (self._change, self._leave, self._finish)
+            asyncio.create_task(self._guarded(step())) for step in (self._change, self._leave)
         ]
 
     def __len__(self) -> int:
@@ -149,50 +140,51 @@ class Lane:
         while True:
             await self._any_new.wait()
             self._any_new.clear()
+            # One batch at a time, as the producer sends them: what comes meanwhile joins the next.
             flights = list(self._new)
             self._new.clear()
             puts = [put for flight in flights for put in flight.puts]
-            self._lease.must_hold()
-            sent = await self._writer.write_together(
-                self._changelog,
-                self.partition,
-                [(key, value, self._headers(key, value)) for key, value in puts],
-            )
-            await self._changing.put(_Group(flights, sent))
-
-    async def _leave(self) -> None:
-        while True:
-            group = await self._changing.get()
-            for sent in group.sent:
-                self._must_be_next(await sent.confirmation, sent.count)
-            if group.sent:
-                puts = [put for flight in group.flights for put in flight.puts]
-                self._store.write(self.partition, puts, self._next_offset - 1)
-                for flight in group.flights:
+            if puts:
+                await self._put(puts)
+                for flight in flights:
                     for key, _ in flight.puts:
                         if self._over[key][1] is flight:
                             del self._over[key]
-            self._lease.must_hold()
-            outputs = [output for flight in group.flights for output in flight.outputs]
-            group.sent = await self._writer.write(outputs)
-            await self._leaving.put(group)
+            self._changed.extend(flights)
+            self._any_changed.set()
 
-    async def _finish(self) -> None:
+    async def _put(self, puts: list[Put]) -> None:
+        entries = [(key, value, self._headers(key, value)) for key, value in puts]
+        self._lease.must_hold()
+        for sent in await self._writer.write_together(self._changelog, self.partition, entries):
+            self._must_be_next(await sent.confirmation, sent.count)
+        self._store.write(self.partition, puts, self._next_offset - 1)
+
+    async def _leave(self) -> None:
         while True:
-            group = await self._leaving.get()
-            for sent in group.sent:
-                await sent.confirmation
-            for flight in group.flights:
-                self._flights.popleft()
-                if flight.outcome:
-                    outbox = self._outboxes[flight.user_key]
-                    outbox.popleft()
-                    if not outbox:
-                        del self._outboxes[flight.user_key]
-                if flight.event is not None:
-                    flight.event.ack()
-                    self.acknowledged = flight.record
+            await self._any_changed.wait()
+            self._any_changed.clear()
+            flights = list(self._changed)
+            self._changed.clear()
+            outputs = [output for flight in flights for output in flight.outputs]
+            if outputs:
+                self._lease.must_hold()
+                for sent in await self._writer.write(outputs):
+                    await sent.confirmation
+            for flight in flights:
+                self._finish(flight)
             self._room.set()
+
+    def _finish(self, flight: Flight) -> None:
+        self._flights.popleft()
+        if flight.outcome:
+            outbox = self._outboxes[flight.user_key]
+            outbox.popleft()
+            if not outbox:
+                del self._outboxes[flight.user_key]
+        if flight.event is not None:
+            flight.event.ack()
+            self.acknowledged = flight.record
 
     def _headers(self, key: bytes, value: bytes | None) -> list[tuple[str, bytes]]:
         if value is not None or (current := self._store.read(self.partition, key)) is None:

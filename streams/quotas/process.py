@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import gc
+import logging
+import os
 import signal
 import sys
 from time import monotonic
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
@@ -22,6 +24,7 @@ from streams.quotas.folder import (
     forget_unusable,
     own_folder,
 )
+from streams.quotas.lease import LeaseOver
 from streams.quotas.settings import QuotasSettings
 from streams.quotas.topics import Description, TopicsNotUsable, described, ends_of
 from streams.quotas.worker import QuotasWorker
@@ -47,28 +50,28 @@ async def run(settings: QuotasSettings, catalogue: Catalogue) -> int:
 
     Whoever started it starts it again after 75, with nothing changed.
     """
+    for library in ("faust", "mode"):
+        # What lasts ends the worker, which says why; the rest is how Faust gets there.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait())
     working = asyncio.create_task(_work(settings, catalogue))
+    code = 0
     try:
         await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
+        notify("STOPPING=1")
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
             await working
     except WorkerFailed as error:
         sys.stderr.write(f"weir quotas: {error}\n")
-        return EX_TEMPFAIL if isinstance(error, Interrupted) else 1
-    else:
-        return 0
-    finally:
-        notify("STOPPING=1")
-        stopping.cancel()
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError, WorkerFailed):
-            await working
-        log.info("quotas worker stopped")
+        code = EX_TEMPFAIL if isinstance(error, Interrupted) else 1
+    stopping.cancel()
+    log.info("quotas worker stopped")
+    return code
 
 
 async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
@@ -88,11 +91,8 @@ async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
                 forget_other_changelog(settings.folder, topics[QUOTA_ACCOUNTS.name].topic_id)
                 forget_unusable(settings.folder, ends)
                 worker = QuotasWorker(settings, catalogue, topics)
-                try:
-                    await _run(worker, settings)
-                finally:
-                    await worker.stop()
-    except (NotListening, FolderNotUsable, UnreadableValue) as error:
+                await _run(worker, settings)
+    except (NotListening, FolderNotUsable) as error:
         raise WorkerFailed(str(error)) from None
 
 
@@ -104,15 +104,35 @@ async def _run(worker: QuotasWorker, settings: QuotasSettings) -> None:
         gc.freeze()
         gc.set_threshold(200_000, 20, 100)
         await worker.wait_failed()
-    except UnreadableValue:
-        raise
+    except LeaseOver as error:
+        # Not even what the producer holds may leave any more.
+        _end_at_once(_interrupted(error))
+    except UnreadableValue as error:
+        raise WorkerFailed(str(error)) from error
     except Exception as error:
-        raise Interrupted(
-            f"{type(error).__name__}: {error}. Nothing is lost: start it again, and what was "
-            "not answered is decided then"
-        ) from error
+        raise _interrupted(error) from error
     finally:
         ready.cancel()
+        failure = sys.exception()
+        if not await worker.stop():
+            _end_at_once(failure)
+
+
+def _interrupted(error: Exception) -> Interrupted:
+    return Interrupted(
+        f"{type(error).__name__}: {error}. Nothing is lost: start it again, and what was not "
+        "answered is decided then"
+    )
+
+
+def _end_at_once(failure: BaseException | None) -> NoReturn:
+    """Ends the process, its threads and what Faust still waits for."""
+    code = 0 if isinstance(failure, asyncio.CancelledError) else EX_TEMPFAIL
+    if code:
+        sys.stderr.write(f"weir quotas: {failure}\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _say_when_ready(worker: QuotasWorker, settings: QuotasSettings) -> None:

@@ -68,9 +68,9 @@ class AccountsStore(Store):
 
     def take_stale(self, partition: int) -> list[Put]:
         """What the changelog holds an older value of behind the newer one, to be written again."""
-        return [
-            (key, self.read(partition, key)) for key in sorted(self._stale.pop(partition, set()))
-        ]
+        stale = sorted(self._stale.pop(partition, set()))
+        current = [(key, self.read(partition, key)) for key in stale]
+        return [(key, value) for key, value in current if value is not None]
 
     def apply_changelog_batch(
         self,

@@ -1,7 +1,6 @@
 """The quotas worker: a lane for each partition that the group gives it, and what watches them."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from time import monotonic
 from typing import Final, cast
@@ -118,17 +117,24 @@ class QuotasWorker:
         """Raises why the worker cannot go on."""
         await self._failure
 
-    async def stop(self) -> None:
-        """Ends what is in flight, commits it, and leaves the group."""
+    async def stop(self) -> bool:
+        """Ends what is in flight, commits it, and leaves the group; False: not in time.
+
+        After a failure what is in flight is dropped, and decided again by whoever comes next.
+        """
         for task in self._watchers:
             task.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._app.stop()
+        if self._failure.done():
+            self._app.conf.stream_wait_empty = False
+        # Faust swallows cancellations: a timeout would wait with it.
+        stopping = asyncio.create_task(self._stop())
+        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
         self._drop_lanes()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self._writer.stop()
+        return stopping.done()
+
+    async def _stop(self) -> None:
+        await self._app.stop()
+        await self._writer.stop()
 
     @property
     def _recovery(self) -> Recovery:
@@ -213,3 +219,5 @@ class QuotasWorker:
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             self._failure.set_exception(error)
+            log.error("quotas worker fails", exc_info=error)
+            self._drop_lanes()
