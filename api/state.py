@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, TypedDict, cast
+from typing import Annotated, TypedDict, TypeVar, cast
 
 from fastapi import Depends, Request
+from fastapi.params import Depends as Dependency
 
 from api.clickhouse import ClickHouseReader
 from api.identity.authenticator import Authenticator
@@ -66,11 +67,22 @@ def plans(request: Request) -> Catalogue:
     return cast("Catalogue", request.state.plans)
 
 
-FromClickHouse = Annotated[ClickHouseReader, Depends(clickhouse)]
-ToKafka = Annotated[Publisher, Depends(publisher)]
-Migrations = Annotated[tuple[Migration, ...], Depends(migrations)]
-Identity = Annotated[Authenticator, Depends(authenticator)]
-Now = Annotated[datetime, Depends(now)]
-FromWorkers = Annotated[Replies, Depends(replies)]
-AtQuotas = Annotated[QuotaDesk, Depends(quotas)]
-Plans = Annotated[Catalogue, Depends(plans)]
+_Found = TypeVar("_Found")
+
+
+def _from(find: Callable[[Request], _Found]) -> Dependency:
+    # FastAPI hands each dependency that is not asynchronous to a thread and waits for it.
+    async def found(request: Request) -> _Found:
+        return find(request)
+
+    return cast("Dependency", Depends(found))
+
+
+FromClickHouse = Annotated[ClickHouseReader, _from(clickhouse)]
+ToKafka = Annotated[Publisher, _from(publisher)]
+Migrations = Annotated[tuple[Migration, ...], _from(migrations)]
+Identity = Annotated[Authenticator, _from(authenticator)]
+Now = Annotated[datetime, _from(now)]
+FromWorkers = Annotated[Replies, _from(replies)]
+AtQuotas = Annotated[QuotaDesk, _from(quotas)]
+Plans = Annotated[Catalogue, _from(plans)]

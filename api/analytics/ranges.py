@@ -92,7 +92,7 @@ class Range(BaseModel):
         return end
 
 
-def refuse_repeated(request: Request) -> None:
+async def refuse_repeated(request: Request) -> None:
     """Raises a 422 Problem for a parameter that is given twice, of which one would not count."""
     names: set[str] = set()
     for name, _ in request.query_params.multi_items():

@@ -69,7 +69,7 @@ PUBLIC: Final[Dependency] = Depends(Public())
 """A dependency for routes that everybody may ask."""
 
 
-def principal_of(request: Request) -> Principal:
+async def principal_of(request: Request) -> Principal:
     """Who is asking, found by the route's `access`."""
     return cast("Principal", request.state.principal)
 

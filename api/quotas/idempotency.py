@@ -27,7 +27,7 @@ class CommandName:
     repeatable: bool
 
 
-def _given_key(
+async def _given_key(
     request: Request,
     idempotency_key: Annotated[  # noqa: ARG001 # for the documents; the check is below
         str | None,

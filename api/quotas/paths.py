@@ -17,7 +17,7 @@ OF_USER: Final = "/api/users/{user_id:path}"
 _account_user: Final[TypeAdapter[str]] = TypeAdapter(AccountUser)
 
 
-def _checked(
+async def _checked(
     user_id: Annotated[
         str,
         Path(
