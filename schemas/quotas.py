@@ -143,6 +143,16 @@ class Restore(_Command):
     What lay in the account before is replaced; `remembered` is added to what it remembers.
     """
 
+    replaces: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            lt=1 << 53,
+            description="The number of the account's last change, 0 for none, as the ledger shows "
+            "it: with any other the restore is refused (`conflict`), so that it undoes nothing "
+            "that the ledger does not hold yet.",
+        ),
+    ] = None
     kind: Literal["restore"] = "restore"
     plan: PlanName
     period: Period

@@ -8,7 +8,12 @@ from streams.quotas.standing import at, with_top_up
 
 
 def restore(asked: Asked, command: Restore) -> Step:
-    """Whatever the account was, it is what the command says, as it stands at its time."""
+    """Whatever the account was, it is what the command says, as it stands at its time.
+
+    Unless it has changed since what the command says of it.
+    """
+    if command.replaces is not None and command.replaces != asked.account.changes:
+        return asked.refused("conflict")
     period = in_utc(command.period)
     held: tuple[HeldTopUp, ...] = ()
     for each in command.top_ups:

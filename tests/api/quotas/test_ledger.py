@@ -265,6 +265,21 @@ def test_what_was_decided_before_the_rebuild_counts_too() -> None:
     assert account.period_end - account.period_start in {timedelta(days=30), timedelta(days=31)}
 
 
+def test_a_restore_that_would_undo_a_later_change_is_refused() -> None:
+    world = World()
+    for number in (1, 2):
+        world.decide(
+            Spend(command_id=identity(number), user_id=USER, issued_at=START, reason="why", count=3)
+        )
+    before = world.account
+    restore = Ledger.of(world.decisions[:1]).restore(identity(3), USER, START, "rebuilt")
+    assert restore is not None
+    refused = world.decide(restore.model_copy(update={"replaces": 1}))
+    assert (refused.applied, refused.problem, refused.number) == (False, "conflict", 0)
+    assert world.account == before
+    assert world.decide(restore.model_copy(update={"replaces": 2})).quota_used == 3
+
+
 def test_copies_of_decisions_add_nothing() -> None:
     world = World()
     for number in range(1, 6):
