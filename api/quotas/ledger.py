@@ -85,13 +85,14 @@ class Ledger:
     """Changes that were added; restores change nothing."""
     changes: int = 0
     """The number of the last, which a restored account goes on from."""
+    last: QuotaDecision | None = None
+    """The last that was applied, a restore too: up to it the ledger shows the account."""
     latest: datetime | None = None
     refunded: set[UUID] = field(default_factory=set)
     """Spends that were undone, by their command."""
     _standing: Standing | None = None
     _usage: Usage = field(default_factory=Usage)
     _held: dict[_Held, int] = field(default_factory=dict)
-    _highest: int = 0
     _apart: dict[UUID, QuotaDecision] = field(default_factory=dict)
     _is_apart: bool = False
     _moved: dict[UUID, int] = field(default_factory=dict)
@@ -121,7 +122,7 @@ class Ledger:
             self.changed += 1
             self._change(decision)
         self.changes = max(self.changes, decision.number)
-        self._highest = decision.number
+        self.last = decision
 
     def usage(self) -> Usage:
         """What was used in the running period, and what would count in it after a restore."""
@@ -181,7 +182,7 @@ class Ledger:
 
     def _change(self, decision: QuotaDecision) -> None:
         # Numbers of an account only grow.
-        if decision.number <= self._highest and self._standing is not None:
+        if self.last is not None and decision.number <= self.last.number:
             self._is_apart = True
         if self._is_apart and self._standing is not None:
             self._moved[decision.decision_id] = 0

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from itertools import count
 from time import monotonic
 from typing import Annotated, Final
 from uuid import UUID
@@ -19,7 +20,7 @@ from api.identity.principal import Role
 from api.problems import Problem, documented, unavailable
 from api.quotas.decisions import decisions_of, holds
 from api.quotas.desk import NoDecision, QuotaDesk
-from api.quotas.documents import PlanDocument, answer, refused
+from api.quotas.documents import PlanDocument, answer
 from api.quotas.ledger import KEPT, Ledger
 from api.quotas.paths import OF_USER, UserInPath
 from api.state import AtQuotas, FromClickHouse, Now
@@ -28,10 +29,9 @@ from schemas.quotas import PastCommand, QuotaDecision, Restore, Show
 router = APIRouter(tags=["quotas"], dependencies=[access(Role.ADMIN)])
 
 REASON: Final = "rebuilt from the ledger"
-ATTEMPTS: Final = 5
-"""An account in use changes between the look at its ledger and the restore."""
-LEDGER_SECONDS: Final = 10.0
-"""So long the ledger may take to show a restore."""
+SETTLE_SECONDS: Final = 10.0
+"""So long the ledger may be behind the account, and so long the account may change meanwhile."""
+PAUSE_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.05
 
 MOST_REMEMBERED: Final = 500
@@ -49,25 +49,17 @@ class RebuiltAccount(BaseModel):
     remembered: Annotated[
         int, Field(description="Decisions that the account knows again, for copies and refunds.")
     ]
-    restores: Annotated[
-        int,
-        Field(
-            description="Commands that were sent: one for each 500 decisions to remember, and one "
-            "more whenever the account changed meanwhile."
-        ),
-    ]
     before: PlanDocument
     after: PlanDocument
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Sent:
-    """Restores that were carried out: the last, its decision, and the ids of all decisions."""
+    """Restores that were carried out: what they said, the last one's decision."""
 
     restore: Restore
     decision: QuotaDecision
-    ids: set[UUID] = field(default_factory=set)
-    remembered: int = 0
+    remembered: int
 
 
 @router.post(
@@ -86,48 +78,58 @@ async def rebuild(
     What was decided since counts too. Answers when the ledger shows the restore and adds up to
     the account, which takes a sink that runs.
     """
-    before = await _decided(
-        desk, Show(command_id=uuid7(), user_id=user_id, issued_at=now, reason="shown")
-    )
-    ledger, _ = await _read(clickhouse, user_id, set())
-    sent = await _restored(desk, clickhouse, user_id, ledger, now, remember=True)
-    for _ in range(ATTEMPTS):
-        await _until_shown(clickhouse, user_id, sent.decision.decision_id)
-        # Without these restores: what they replaced counts.
-        found, settled = await _read(clickhouse, user_id, sent.ids, until=sent.decision)
-        if found.changed == ledger.changed and _agree(settled, sent):
-            return answer(
-                RebuiltAccount(
-                    user_id=user_id,
-                    changes=found.changed,
-                    remembered=sent.remembered,
-                    restores=len(sent.ids),
-                    before=PlanDocument.of(before),
-                    after=PlanDocument.of(sent.decision),
+    before = await _shown(desk, user_id, now)
+    deadline = monotonic() + SETTLE_SECONDS
+    for attempt in count():
+        ledger = await _read(clickhouse, user_id)
+        shown = await _shown(desk, user_id, now) if attempt else before
+        replaces = _last_change(ledger, shown, other=bool(attempt % 2))
+        sent = await _restored(desk, clickhouse, user_id, ledger, now, replaces)
+        if sent is not None:
+            await _until_shown(clickhouse, user_id, sent.decision.decision_id)
+            settled = await _read(clickhouse, user_id, until=sent.decision.decision_id)
+            if _agree(settled, sent):
+                return answer(
+                    RebuiltAccount(
+                        user_id=user_id,
+                        changes=settled.changed,
+                        remembered=sent.remembered,
+                        before=PlanDocument.of(before),
+                        after=PlanDocument.of(sent.decision),
+                    )
                 )
-            )
-        chosen = settled if found.changed == ledger.changed else found
-        more = await _restored(desk, clickhouse, user_id, chosen, now, remember=False)
-        sent = _Sent(more.restore, more.decision, sent.ids | more.ids, sent.remembered)
-        ledger = found
-    raise unavailable(f"the account is in use and changed each time; {_AGAIN}")
-
-
-async def _read(
-    clickhouse: ClickHouseReader,
-    user_id: str,
-    ours: set[UUID],
-    until: QuotaDecision | None = None,
-) -> tuple[Ledger, Ledger]:
-    """The ledger without our restores and with them, up to one of those."""
-    without, whole = Ledger(), Ledger()
-    async for each in decisions_of(clickhouse, user_id):
-        whole.take(each)
-        if each.decision_id not in ours:
-            without.take(each)
-        if until is not None and each.decision_id == until.decision_id:
+        if monotonic() > deadline:
             break
-    return without, whole
+        await asyncio.sleep(PAUSE_SECONDS)
+    raise unavailable(
+        "the account changes faster than the ledger shows it, or no sink runs; nothing that was "
+        f"decided is lost. Stop what spends its credits for a moment, and {_AGAIN}"
+    )
+
+
+async def _read(clickhouse: ClickHouseReader, user_id: str, *, until: UUID | None = None) -> Ledger:
+    """The ledger, up to a decision."""
+    ledger = Ledger()
+    async for each in decisions_of(clickhouse, user_id):
+        ledger.take(each)
+        if each.decision_id == until:
+            break
+    return ledger
+
+
+def _last_change(ledger: Ledger, shown: QuotaDecision, *, other: bool) -> int:
+    """The number of the account's last change: the ledger's, or 0 when data was lost since then.
+
+    Which of the two it is, the account does not say: first what its figures tell, then the
+    `other` one. A wrong one is refused.
+    """
+    last = ledger.last
+    if last is None:
+        return 0
+    same = (last.plan, last.quota_used, last.limit, last.resets_at) == (
+        *(shown.plan, shown.quota_used, shown.limit, shown.resets_at),
+    )
+    return last.number if same != other else 0
 
 
 def _agree(ledger: Ledger, sent: _Sent) -> bool:
@@ -148,10 +150,12 @@ async def _restored(
     user_id: str,
     ledger: Ledger,
     now: datetime,
-    *,
-    remember: bool,
-) -> _Sent:
-    """Restores the account, in as many commands as it takes for what it is to remember."""
+    replaces: int,
+) -> _Sent | None:
+    """Restores the account, in as many commands as it takes for what it is to remember.
+
+    None when the account has changed since the ledger.
+    """
     restore = ledger.restore(uuid7(), user_id, now, REASON)
     if restore is None:
         raise Problem(
@@ -159,52 +163,62 @@ async def _restored(
             "the ledger holds no change of this user's account; there is nothing to rebuild",
         )
     sent: _Sent | None = None
-    async for part in _parts(clickhouse, user_id, ledger, now, remember=remember):
-        command = restore.model_copy(update={"command_id": uuid7(), "remembered": part})
+    async for part in _parts(clickhouse, user_id, ledger, now):
+        command = restore.model_copy(
+            update={
+                "command_id": uuid7(),
+                "remembered": part,
+                "replaces": replaces if sent is None else restore.changes,
+            }
+        )
         decision = await _decided(desk, command)
-        ids = {decision.decision_id} | (sent.ids if sent else set())
-        sent = _Sent(restore, decision, ids, len(part) + (sent.remembered if sent else 0))
-    if sent is None:
-        raise AssertionError("there is always a part, if an empty one")
+        if decision.problem is not None:
+            return None
+        sent = _Sent(restore, decision, len(part) + (sent.remembered if sent else 0))
     return sent
 
 
 async def _parts(
-    clickhouse: ClickHouseReader, user_id: str, ledger: Ledger, now: datetime, *, remember: bool
+    clickhouse: ClickHouseReader, user_id: str, ledger: Ledger, now: datetime
 ) -> AsyncIterator[list[PastCommand]]:
-    """What the account is to remember, oldest first, in parts that fit in a command."""
+    """What the account is to remember, oldest first, in parts that fit in a command.
+
+    At least one part, if an empty one.
+    """
     part: list[PastCommand] = []
     size = 0
-    if remember:
-        async for each in decisions_of(clickhouse, user_id, since=now - KEPT - _SKEW):
-            past = ledger.past_command(each, now)
-            if past is None:
-                continue
-            bytes_ = len(past.model_dump_json())
-            if len(part) == MOST_REMEMBERED or size + bytes_ > MOST_REMEMBERED_BYTES:
-                yield part
-                part, size = [], 0
-            part.append(past)
-            size += bytes_
+    async for each in decisions_of(clickhouse, user_id, since=now - KEPT - _SKEW):
+        past = ledger.past_command(each, now)
+        if past is None:
+            continue
+        bytes_ = len(past.model_dump_json())
+        if len(part) == MOST_REMEMBERED or size + bytes_ > MOST_REMEMBERED_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(past)
+        size += bytes_
     yield part
 
 
 async def _until_shown(clickhouse: ClickHouseReader, user_id: str, decision_id: UUID) -> None:
-    deadline = monotonic() + LEDGER_SECONDS
+    deadline = monotonic() + SETTLE_SECONDS
     while not await holds(clickhouse, user_id, decision_id):
         if monotonic() > deadline:
             raise unavailable(
                 "the account is restored, and the ledger does not show it yet: is a sink running? "
-                f"When it has caught up {_AGAIN}"
+                f"When it has caught up, {_AGAIN}"
             )
         await asyncio.sleep(LOOK_SECONDS)
 
 
+async def _shown(desk: QuotaDesk, user_id: str, now: datetime) -> QuotaDecision:
+    return await _decided(
+        desk, Show(command_id=uuid7(), user_id=user_id, issued_at=now, reason="shown")
+    )
+
+
 async def _decided(desk: QuotaDesk, command: Show | Restore) -> QuotaDecision:
     try:
-        decision = await desk.decide(command)
+        return await desk.decide(command)
     except NoDecision as error:
         raise unavailable(f"{error.reason}; {_AGAIN}") from None
-    if decision.problem is not None:
-        raise refused(decision, decision.problem)
-    return decision
