@@ -9,6 +9,10 @@ PYTHON ?=
 CANDIDATES = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 # Arguments for pytest: `make test ARGS="-k summary"`.
 ARGS ?=
+# Tests run side by side, each worker with a Kafka and a ClickHouse of its own (1 GB); a file's
+# tests stay together, as they share what they start. `make test WORKERS=0` runs one after another.
+WORKERS ?= logical
+PARALLEL = -n $(WORKERS) --maxprocesses 4 --dist loadfile
 # `make lock UPGRADE=--upgrade` also takes newer versions.
 UPGRADE ?=
 
@@ -36,10 +40,10 @@ up: $(LOCAL) ## start all of Weir on this machine; Ctrl-C stops it
 	@exec .venv/bin/weir up
 
 test: $(DEVELOPMENT) ## run all tests on real Kafka and ClickHouse
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(DEVELOPMENT) ## run the tests that need no server
-	@$(RUN) pytest -m "not services" $(ARGS)
+	@$(RUN) pytest $(PARALLEL) -m "not services" $(ARGS)
 
 test-docker: $(DEVELOPMENT) ## run the end-to-end tests on the official images; needs Docker
 	@WEIR_TEST_SERVICES=docker $(RUN) pytest tests/api tests/end_to_end --ignore tests/end_to_end/test_one_machine.py $(ARGS)
