@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
+    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -94,15 +96,25 @@ class Quotas(RuleBasedStateMachine):
     # Commands
 
     @rule(target=spends, count=COUNTS)
-    def usual_spend(self, count: int) -> QuotaCommand:
-        return self.spend(count, repeatable=True, issued_at=self.now)
+    def usual_spend(self, count: int) -> QuotaCommand | MultipleResults[QuotaCommand]:
+        return self.if_applied(self.spend(count, repeatable=True, issued_at=self.now))
 
-    @rule(target=spends, count=COUNTS, repeatable=st.booleans(), early=EARLIER, zone=ZONES)
+    @rule(target=sent, count=COUNTS, repeatable=st.booleans(), early=EARLIER, zone=ZONES)
     def other_spend(
         self, *, count: int, repeatable: bool, early: timedelta, zone: timezone
     ) -> QuotaCommand:
         issued_at = (self.now - early).astimezone(zone)
         return self.spend(count, repeatable=repeatable, issued_at=issued_at)
+
+    @rule(target=spends, but=st.integers(-1, 3))
+    def spend_all_that_remains(self, but: int) -> QuotaCommand | MultipleResults[QuotaCommand]:
+        count = max(1, self.show().decision.remaining - but)
+        return self.if_applied(self.spend(count, repeatable=True, issued_at=self.now))
+
+    def if_applied(self, command: QuotaCommand) -> QuotaCommand | MultipleResults[QuotaCommand]:
+        known = self.table.get(command.command_id)
+        applied = known is not None and decode_remembered(known).decision.applied
+        return command if applied else multiple()
 
     def spend(self, count: int, *, repeatable: bool, issued_at: datetime) -> QuotaCommand:
         command = Spend(
@@ -117,13 +129,28 @@ class Quotas(RuleBasedStateMachine):
             self.repeatable.add(command.command_id)
         return self.ask(command)
 
-    @rule(target=sent, spend=st.one_of(spends, spends, sent), count=st.none() | st.integers(1, 12))
-    def refund(self, spend: QuotaCommand, count: int | None) -> QuotaCommand:
-        return self.give_back(spend, count)
+    @rule(target=sent, spend=spends, count=st.none() | st.integers(1, 12), again=st.booleans())
+    def refund(self, spend: QuotaCommand, count: int | None, *, again: bool) -> QuotaCommand:
+        refund = self.give_back(spend, count)
+        if again:
+            self.give_back(spend, 1)
+        return refund
 
     @rule(target=sent)
     def spend_and_refund(self) -> QuotaCommand:
         return self.give_back(self.spend(6, repeatable=True, issued_at=self.now), None)
+
+    @rule(target=sent, spend=spends, count=st.none() | st.integers(1, 12))
+    def refund_after_the_period(self, spend: QuotaCommand, count: int | None) -> QuotaCommand:
+        end = self.show().decision.resets_at
+        if end < self.now + timedelta(days=35):
+            self.now = max(self.now, end)
+        return self.give_back(spend, count)
+
+    @precondition(lambda self: self.offset % 4 == 0)
+    @rule(target=sent, other=sent)
+    def refund_what_is_no_spend(self, other: QuotaCommand) -> QuotaCommand:
+        return self.give_back(other, None)
 
     def give_back(self, spend: QuotaCommand, count: int | None) -> QuotaCommand:
         return self.ask(
