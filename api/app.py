@@ -97,6 +97,9 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         access=ingest.ACCESS,
         handler=ingest.ingest_events,
     )
+    app.add_middleware(
+        Shortcut, method="POST", path=mine.PLAN, access=mine.ACCESS, handler=mine.spend
+    )
     # The last one added is asked first.
     app.add_middleware(AnswerHeaders)
     app.add_middleware(Screening, local=chosen.auth == "local")

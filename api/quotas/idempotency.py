@@ -27,23 +27,8 @@ class CommandName:
     repeatable: bool
 
 
-async def _given_key(
-    request: Request,
-    idempotency_key: Annotated[  # noqa: ARG001 # for the documents; the check is below
-        str | None,
-        Header(
-            alias=NAME,
-            description="A text of your own, such as a UUID, for this one change. The same again "
-            "gets the same answer and is done once, for at least 24 hours; with another body: 422.",
-            json_schema_extra={
-                "minLength": 1,
-                "maxLength": MAX_CHARACTERS,
-                "pattern": _PATTERN,
-            },
-            examples=["7f0c0f2e-order-4711"],
-        ),
-    ] = None,
-) -> str | None:
+def given_key(request: Request) -> str | None:
+    """The key, or None. Raises Problem: 422 for one that cannot be used."""
     given = request.headers.getlist(NAME)
     if not given:
         return None
@@ -62,8 +47,28 @@ async def _given_key(
     return key
 
 
-IdempotencyKey = Annotated[str | None, Depends(_given_key)]
-"""The key, or None. Raises Problem: 422 for one that cannot be used."""
+async def documented_key(
+    request: Request,
+    idempotency_key: Annotated[  # noqa: ARG001 # for the document alone
+        str | None,
+        Header(
+            alias=NAME,
+            description="A text of your own, such as a UUID, for this one change. The same again "
+            "gets the same answer and is done once, for at least 24 hours; with another body: 422.",
+            json_schema_extra={
+                "minLength": 1,
+                "maxLength": MAX_CHARACTERS,
+                "pattern": _PATTERN,
+            },
+            examples=["7f0c0f2e-order-4711"],
+        ),
+    ] = None,
+) -> str | None:
+    """The same as a route's dependency, which documents the header."""
+    return given_key(request)
+
+
+IdempotencyKey = Annotated[str | None, Depends(documented_key)]
 
 
 def name_of_users(user_id: str, key: str | None) -> CommandName:

@@ -3,24 +3,25 @@
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
-from api.identity.access import Asking, access
+from api.identity.access import Access, Asking, declared, principal_of
 from api.identity.principal import Role
 from api.problems import documented
 from api.quotas.bodies import Body, read_document, request_body
 from api.quotas.commands import carry_out
 from api.quotas.documents import PlanDocument, SpendDocument, answer
-from api.quotas.idempotency import IdempotencyKey, name_of_users
+from api.quotas.idempotency import documented_key, given_key, name_of_users
 from api.quotas.paths import MINE
-from api.state import AtQuotas, Now
+from api.state import AtQuotas, Now, now, quotas
 from schemas.quotas import Credits, Reason, Show, Spend
 
-router = APIRouter(tags=["quotas"], dependencies=[access(Role.USER)])
-
+ACCESS: Final = Access([Role.USER])
 PLAN: Final = f"{MINE}/plan"
+
+router = APIRouter(tags=["quotas"], dependencies=[declared(ACCESS)])
 
 
 class NewSpend(Body):
@@ -39,11 +40,11 @@ DOCUMENTED_MODELS: Final[tuple[type[BaseModel], ...]] = (NewSpend,)
     response_model=PlanDocument,
     responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
 )
-async def show_plan(asking: Asking, desk: AtQuotas, now: Now) -> Response:
+async def show_plan(asking: Asking, desk: AtQuotas, asked_at: Now) -> Response:
     """Exact: every spend that was answered before is in it, and no other."""
     decision = await carry_out(
         desk,
-        Show(command_id=uuid7(), user_id=asking.subject, issued_at=now, reason="shown"),
+        Show(command_id=uuid7(), user_id=asking.subject, issued_at=asked_at, reason="shown"),
     )
     return answer(PlanDocument.of(decision))
 
@@ -60,24 +61,25 @@ async def show_plan(asking: Asking, desk: AtQuotas, now: Now) -> Response:
         HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ),
+    dependencies=[Depends(documented_key)],
     openapi_extra=request_body(NewSpend, {"count": 1}),
 )
-async def spend(
-    request: Request, asking: Asking, desk: AtQuotas, now: Now, key: IdempotencyKey
-) -> Response:
+async def spend(request: Request) -> Response:
     """Check and charge are one step: however many ask at once, the limit is never exceeded.
 
     403 with the code `quota_exceeded` when it would be, and then nothing is charged. After a 503,
     or without an answer, send it again with the same `Idempotency-Key`: it is charged once.
     """
+    asking = await principal_of(request)
+    key = given_key(request)
     asked = await read_document(request, NewSpend)
     name = name_of_users(asking.subject, key)
     decision = await carry_out(
-        desk,
+        quotas(request),
         Spend(
             command_id=name.command_id,
             user_id=asking.subject,
-            issued_at=now,
+            issued_at=now(request),
             reason=asked.reason,
             count=asked.count,
             repeatable=name.repeatable,
