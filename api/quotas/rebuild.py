@@ -160,7 +160,7 @@ async def _restored(
     if restore is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,
-            "the ledger holds no change of this user's account; there is nothing to rebuild",
+            "the ledger shows no change of this user's account; there is nothing to rebuild",
         )
     sent: _Sent | None = None
     async for part in _parts(clickhouse, user_id, ledger, now):
