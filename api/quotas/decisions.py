@@ -11,8 +11,8 @@ from api.cursors import Cursor
 from schemas.limits import EARLIEST_OCCURRED_AT
 from schemas.quotas import QuotaDecision, TopUpChange
 
-PAGE: Final = 2_000
-"""Decisions that are asked for at once: some 50 ms of this process's time."""
+PAGE: Final = 500
+"""Decisions that are asked for at once: some 30 ms of this process, measured."""
 
 _BEFORE_ALL: Final = Cursor(-1, "", 0, 0, 0)
 
