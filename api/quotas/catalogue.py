@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.etags import ETAG_DOCUMENTED, NOT_MODIFIED_DOCUMENTED, IfNoneMatch, TaggedDocument
 from api.identity.access import PUBLIC
+from api.problems import documented
 from api.state import Plans
 from schemas.plans import Catalogue
 
@@ -42,6 +43,7 @@ class PlanCatalogue(BaseModel):
     responses={
         HTTPStatus.OK.value: {"headers": ETAG_DOCUMENTED},
         HTTPStatus.NOT_MODIFIED.value: NOT_MODIFIED_DOCUMENTED,
+        **documented(HTTPStatus.UNPROCESSABLE_ENTITY),
     },
 )
 async def list_plans(plans: Plans, if_none_match: IfNoneMatch = None) -> Response:
