@@ -199,6 +199,55 @@ def test_a_rebuild_anywhere_goes_unnoticed_by_all_that_follows(history: list[Quo
         assert found.model_copy(update=ids) == expected.model_copy(update=ids)
 
 
+@settings(max_examples=60, deadline=None)
+@given(histories(most=15), histories(most=15), histories(most=15))
+def test_after_a_rebuild_however_late_the_ledger_adds_up_to_the_account_for_ever(
+    before: list[QuotaCommand], meanwhile: list[QuotaCommand], later: list[QuotaCommand]
+) -> None:
+    world = World()
+    moment = START
+
+    def decide_all(commands: list[QuotaCommand], ids_from: int) -> None:
+        nonlocal moment
+        begin = moment
+        for each in commands:
+            moment = begin + (each.issued_at - START)
+            names = {
+                name: identity(ids_from + getattr(each, name).int)
+                for name in ("command_id", "spend_id")
+                if hasattr(each, name)
+            }
+            world.decide(each.model_copy(update={"issued_at": moment, **names}))
+
+    def agree() -> bool:
+        ledger = Ledger.of(world.decisions)
+        account = after(world, moment)
+        held = sum(each.left for each in account.top_ups)
+        standing = ledger.standing
+        assert standing is not None
+        over = standing.end <= account.period_start
+        used = 0 if over else ledger.usage().total
+        return (standing.plan, used, ledger.left(moment)) == (
+            *(account.plan, account.used + account.top_up_credits_used, held),
+        )
+
+    decide_all(before, 0)
+    world.lose()
+    decide_all(meanwhile, 100)
+    if not any(each.applied for each in world.decisions):
+        return
+    world.rebuild(moment)
+    assert agree()
+    expected = after(world, moment)
+    world.rebuild(moment)
+    assert after(world, moment) == expected
+    decide_all(later, 0)
+    assert agree()
+    world.lose()
+    world.rebuild(moment)
+    assert agree()
+
+
 def test_what_was_decided_before_the_rebuild_counts_too() -> None:
     world = World()
     moment = START
