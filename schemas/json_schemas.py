@@ -9,7 +9,17 @@ from pydantic.config import JsonDict
 from schemas.cloud_event_attributes import CloudEventAttributes, CloudEventData
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event, NewEvent
-from schemas.topics import CONVERSIONS, CUSTOM_EVENTS, DEAD_LETTERS, PAGE_VIEWS, Topic
+from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
+from schemas.topics import (
+    CONVERSIONS,
+    CUSTOM_EVENTS,
+    DEAD_LETTERS,
+    PAGE_VIEWS,
+    QUOTA_COMMANDS,
+    QUOTA_DECISIONS,
+    QUOTA_THRESHOLDS,
+    Topic,
+)
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -101,6 +111,24 @@ PUBLISHED: Final[dict[str, PublishedSchema]] = {
             DeadLetter,
             "A message that could not be used: where it lay, why, and all of it.",
             (DEAD_LETTERS,),
+        ),
+        PublishedSchema(
+            "quota-command",
+            AnyQuotaCommand,
+            "What is asked of a user's account; `kind` tells the kinds apart.",
+            (QUOTA_COMMANDS,),
+        ),
+        PublishedSchema(
+            "quota-decision",
+            QuotaDecision,
+            "What became of a command, and the account after it.",
+            (QUOTA_DECISIONS,),
+        ),
+        PublishedSchema(
+            "quota-threshold",
+            QuotaThreshold,
+            "A user has used 80 % or 100 % of the limit: once a period and threshold.",
+            (QUOTA_THRESHOLDS,),
         ),
     )
 }

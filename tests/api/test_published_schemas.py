@@ -26,6 +26,9 @@ async def test_the_index_leads_to_every_schema(edge: Weir) -> None:
         "new-event",
         "cloud-event",
         "dead-letter",
+        "quota-command",
+        "quota-decision",
+        "quota-threshold",
     ]
     for entry in index:
         answer = await ask(edge, "GET", entry["path"])
