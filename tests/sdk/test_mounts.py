@@ -27,8 +27,9 @@ async def test_weir_records_its_own_requests_without_an_end_to_them(weir: Weir) 
     await api.stop()
     await weir.start_api()
     await weir.eventually(partial(all_taken, weir), process=sink)
-    own = weir.query("SELECT path FROM events WHERE source = 'weir' ORDER BY path")
-    assert own == [("/analytics/summary",), ("/nowhere",)]
+    own = weir.query("SELECT path, user_id FROM events WHERE source = 'weir' ORDER BY path")
+    # Whom the route asked for is known, and nobody where nobody was asked.
+    assert own == [("/analytics/summary", "demo"), ("/nowhere", "")]
     assert sum((await weir.summary()).values()) == 7
 
 

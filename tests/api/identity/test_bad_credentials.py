@@ -41,9 +41,7 @@ def bad_tokens(weir: Weir) -> Mapping[str, str]:
         "expired": signed(weir, exp=now - 60),
         "not yet valid": signed(weir, nbf=now + 60),
         "issued tomorrow": signed(weir, iat=now + 86_400),
-        "wrongly signed": jwt.encode(
-            claims(), "another" * 10, algorithm="HS256"
-        ),
+        "wrongly signed": jwt.encode(claims(), "another" * 10, algorithm="HS256"),
         "altered": good[:-3] + ("AAA" if good[-3:] != "AAA" else "BBB"),
         "alg none": unsigned,
         "alg none with a signature": unsigned + good.rpartition(".")[2],

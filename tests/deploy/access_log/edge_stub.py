@@ -38,6 +38,7 @@ class Edge:
     """What was asked, in order, and the events that were answered with `accepted`."""
 
     requests: list[list[Event]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
     accepted: list[Event] = field(default_factory=list)
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -95,6 +96,7 @@ def edge(
             with state.lock:
                 number = len(state.requests)
                 state.requests.append(events)
+                state.authorizations.append(self.headers["Authorization"])
             answer = misbehave(number, events)
             if answer is None:
                 if len(body) > MAX_BODY_BYTES or len(events) > MAX_EVENTS:

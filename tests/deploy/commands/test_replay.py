@@ -175,6 +175,34 @@ def test_it_waits_for_a_server_that_is_not_there_yet(replay: Replay) -> None:
     assert len(server.accepted) == 10
 
 
+def test_it_sends_the_token_that_is_set(replay: Replay) -> None:
+    file = written(replay.folder, log_lines(10))
+    with edge() as server:
+        replay.run(file, "--url", server.url)
+        replay.environment["WEIR_TOKEN"] = "weir_w_abc"
+        result = replay.run(file, "--url", server.url)
+    assert result.returncode == 0
+    assert server.authorizations == [None, "Bearer weir_w_abc"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_is_not_let_in_is_told_what_to_set(replay: Replay, status: int) -> None:
+    refusal = Answer(status, {"title": "Refused", "detail": "send others"})
+    with edge(lambda _number, _events: refusal) as server:
+        result = replay.run(written(replay.folder, log_lines(10)), "--url", server.url)
+    assert result.returncode == 69
+    assert f"answered {status} (Refused: send others). Set WEIR_TOKEN" in result.stderr
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "käse"])
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(replay: Replay, token: str) -> None:
+    replay.environment["WEIR_TOKEN"] = token
+    result = replay.run(written(replay.folder, log_lines(1)))
+    assert result.returncode == 78
+    assert "WEIR_TOKEN" in result.stderr
+    assert token not in result.stderr
+
+
 def test_rejected_events_are_shown_with_line_field_and_reason(replay: Replay) -> None:
     data = log_lines(1) + log_lines(1, "/reject-me") + log_lines(1, "/" + "x" * 2048)
     with edge() as server:
