@@ -231,7 +231,7 @@ def _changed(
         send: Callable[..., Awaitable[Json]] = client.put if method == "PUT" else client.post
         return send(path, given, headers)
 
-    return asked("quota", url, change, again=f"\nRun it again with --key {name}: it is done once.")
+    return asked("quota", url, change, again=f"\nRun it again with this, and it is done once: --key {name}")
 
 
 def _path(user: str, what: str) -> str:
