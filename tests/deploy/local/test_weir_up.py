@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -30,6 +31,7 @@ class Weir:
         )
         self.ports = [free_port() for _ in names]
         settings = dict(zip(names, map(str, self.ports), strict=True))
+        self._folder = folder
         self._output = folder / "output"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -48,6 +50,22 @@ class Weir:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports[0]}"
+
+    def token(self, user: str) -> str:
+        """As `weir token` prints it in the folder where Weir runs."""
+        command = [sys.executable, "-m", "deploy.commands", "token", "--user", user]
+        return subprocess.run(
+            command, cwd=self._folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    def status(self, path: str, token: str | None = None) -> int:
+        """What a GET is answered with."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        try:
+            with urlopen(Request(self.url + path, headers=headers)) as answer:  # noqa: S310, our own
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
 
     def until_ready(self) -> list[psutil.Process]:
         """Wait for the line that says so, and return the processes of all parts."""
@@ -83,22 +101,28 @@ def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
 ) -> None:
     weir = start()
     parts = weir.until_ready()
-    assert len(parts) == 4
+    assert len(parts) == 5
     with urlopen(f"{weir.url}/readyz") as answer:  # noqa: S310, our own address
         assert answer.status == 200
     with urlopen(f"http://127.0.0.1:{weir.ports[3]}/readyz") as answer:
         assert answer.status == 200
     assert weir.text.count("Weir is ready at") == 1
     assert f"Weir is ready at {weir.url}\n" in weir.text
+    token = weir.token("alice")
+    assert weir.status("/api/user/plan", token) == 200
+    assert weir.status("/dead-letters", token) == 403
+    assert weir.status("/dead-letters", "garbage") == 401
+    assert weir.status("/dead-letters") == 200
     weir.process.send_signal(signal.SIGTERM)
     assert weir.process.wait(20) == 0
-    assert "Stopping API, Sink, ClickHouse, Kafka" in weir.text
+    assert "Stopping API, Quotas, Sink, ClickHouse, Kafka" in weir.text
     assert "was killed" not in weir.text
     assert _none_is_left(parts)
 
     # On other ports, as the settings may be others the next time.
     weir = start()
     parts = weir.until_ready()
+    assert weir.status("/api/user/plan", token) == 200
     [clickhouse] = [part for part in parts if "deploy.local.clickhouse" in part.cmdline()]
     clickhouse.kill()
     assert weir.process.wait(20) == 1
