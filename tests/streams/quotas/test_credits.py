@@ -474,6 +474,17 @@ def test_a_lasting_top_up_gets_its_credits_back_in_a_later_period_the_plan_does_
     assert (decision.limit, decision.quota_used, decision.remaining) == (105, 10, 95)
 
 
+def test_what_a_lasting_top_up_gets_back_of_an_earlier_period_was_not_used_in_this_one(
+    desk: Desk,
+) -> None:
+    desk.top_up(20, "used")
+    spend = desk.spend(105)
+    desk.now = day("2026-12-01")
+    desk.spend(107)
+    decision = desk.ask(desk.refunding(spend))
+    assert (decision.count, decision.quota_used, decision.remaining) == (5, 107, 13)
+
+
 def test_a_top_up_that_has_ended_gets_nothing_back(desk: Desk) -> None:
     desk.change_plan("free", "2026-11-20", "2026-11-27")
     desk.top_up(5)
@@ -552,6 +563,22 @@ def test_an_account_holds_so_many_top_ups_and_a_used_one_makes_room(desk: Desk) 
     assert (decision.applied, decision.problem) == (False, "too_many_top_ups")
     desk.spend(101)
     assert desk.ask(one_more).applied
+
+
+def test_a_top_up_whose_id_comes_again_after_it_was_forgotten_has_an_end_of_its_own(
+    desk: Desk,
+) -> None:
+    desk.change_plan("pro", "2026-11-20", "2027-11-20")
+    command = TopUp.model_validate({**desk.envelope(), "count": 50})
+    desk.ask(command)
+    desk.now += timedelta(days=35)
+    desk.change_plan("pro", "2026-11-20", "2027-02-20")
+    desk.ask(command.model_copy(update={"issued_at": desk.now}))
+    assert desk.account is not None
+    assert desk.account.top_ups == (
+        HeldTopUp(command.command_id, 50, day("2027-02-20")),
+        HeldTopUp(command.command_id, 50, day("2027-11-20")),
+    )
 
 
 def test_a_refund_brings_a_used_top_up_back_though_there_are_many(desk: Desk) -> None:
@@ -782,6 +809,14 @@ def test_a_refund_never_gives_back_more_than_a_restored_account_has_used(desk: D
     desk.restore(plan_credits_used=10, changes=1)
     decision = desk.ask(desk.refunding(spend))
     assert (decision.count, decision.change, decision.quota_used) == (10, -10, 0)
+
+
+def test_nor_does_it_when_the_credits_were_of_a_top_up(desk: Desk) -> None:
+    desk.top_up(30, "used")
+    spend = desk.spend(130)
+    desk.restore(changes=2, top_ups=[TopUpLeft(top_up_id=uuid4(), left=0, used_in_period=10)])
+    decision = desk.ask(desk.refunding(spend, 30))
+    assert (decision.count, decision.quota_used, decision.remaining) == (30, 0, 130)
 
 
 def test_a_restore_that_comes_again_does_not_undo_what_was_spent_since(desk: Desk) -> None:

@@ -393,17 +393,23 @@ class Quotas(RuleBasedStateMachine):
         changes = [each for each in self.ledger if each.applied]
         last = changes[-1]
         running = [each for each in changes if each.period_number == last.period_number]
-        spends = {each.command_id: each for each in changes if each.kind == "spend"}
+        # An id may come again after it was forgotten, so they are taken in their order.
+        spends: dict[UUID, QuotaDecision] = {}
+        refunded: set[UUID] = set()
         left: dict[tuple[UUID, datetime | None], list[int]] = {}
         for decision in changes:
+            if decision.kind == "spend":
+                spends[decision.command_id] = decision
+                refunded.discard(decision.command_id)
+            elif decision.spend_id is not None:
+                refunded.add(decision.spend_id)
+            # What a refund gives back of an earlier period's spend was not used in this one.
+            spend = spends.get(decision.spend_id or decision.command_id)
             for each in decision.top_up_changes:
                 both = left.setdefault((each.top_up_id, each.ends_at), [0, 0])
                 both[0] += each.change
-                # What a refund gives back of an earlier period's spend was not used in this one.
-                of = spends.get(decision.spend_id or decision.command_id)
-                if decision in running and of in running:
+                if decision in running and spend in running:
                     both[1] -= each.change
-        refunded = {each.spend_id for each in changes if each.spend_id is not None}
         return Restore(
             command_id=self.new_id(),
             user_id=USER,
