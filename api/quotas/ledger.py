@@ -225,13 +225,18 @@ class Ledger:
         )
 
     def _within(self, standing: Standing | None) -> list[QuotaDecision]:
+        """What was decided apart and counts in this period: a refund where its spend does."""
+        found: list[QuotaDecision] = []
+        counted: set[UUID | None] = set()
         if standing is None:
-            return []
-        return [
-            each
-            for each in self._apart.values()
-            if standing.start <= each.decided_at < standing.end
-        ]
+            return found
+        for each in self._apart.values():
+            if not standing.start <= each.decided_at < standing.end:
+                continue
+            if each.kind != "refund" or each.spend_id in counted:
+                found.append(each)
+                counted.add(each.command_id)
+        return found
 
     def _live(self, at: datetime) -> dict[_Held, int]:
         return {

@@ -314,6 +314,32 @@ def test_what_was_decided_before_the_rebuild_counts_too() -> None:
     assert account.period_end - account.period_start in {timedelta(days=30), timedelta(days=31)}
 
 
+def test_a_refund_before_the_rebuild_counts_only_where_its_spend_does() -> None:
+    """Found by the test above: a spend before the running period, its refund within it."""
+    world = World()
+    period = Period(start=START + timedelta(days=1), end=START + timedelta(days=8))
+    common = {"user_id": USER, "reason": "why"}
+    world.decide(
+        PlanChanged.model_validate(
+            {
+                **common,
+                "command_id": identity(1),
+                "issued_at": START,
+                "plan": "pro",
+                "period": period,
+            }
+        )
+    )
+    world.lose()
+    spend = {**common, "command_id": identity(2), "issued_at": START, "count": 3}
+    world.decide(Spend.model_validate(spend))
+    moment = period.start + timedelta(hours=1)
+    refund = {**common, "command_id": identity(3), "issued_at": moment, "spend_id": identity(2)}
+    assert world.decide(Refund.model_validate(refund)).change == -3
+    world.rebuild(moment)
+    assert Ledger.of(world.decisions).usage().total == after(world, moment).used == 0
+
+
 def test_a_restore_that_would_undo_a_later_change_is_refused() -> None:
     world = World()
     for number in (1, 2):
