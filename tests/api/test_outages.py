@@ -291,11 +291,13 @@ async def test_an_api_that_starts_before_kafka_and_clickhouse(tmp_path: Path) ->
         is_away(await get(weir, SUMMARY), "ClickHouse")
 
         await clickhouse.start()
-        await weir.eventually(partial(only_not_ready, weir, "kafka", "migrations"), process=api)
+        await weir.eventually(
+            partial(only_not_ready, weir, "kafka", "api_keys", "migrations"), process=api
+        )
         assert "weir migrate" in (await not_ready(weir))["migrations"]
         is_away(await get(weir, SUMMARY), "weir migrate")
         await asyncio.to_thread(apply_migrations, weir.clickhouse, lambda _: None)
-        await weir.eventually(partial(only_not_ready, weir, "kafka"), process=api)
+        await weir.eventually(partial(only_not_ready, weir, "kafka", "api_keys"), process=api)
 
         await kafka.start()
         await weir.eventually(partial(says, weir, "kafka", "weir topics"), process=api)
