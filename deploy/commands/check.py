@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check() -> None:
-    r"""Check settings, Kafka with its topics, and ClickHouse with its tables; starts nothing.
+    """Check settings, Kafka with its topics, and ClickHouse with its tables; starts nothing.
 
     \b
     Ends with

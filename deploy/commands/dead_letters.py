@@ -59,7 +59,7 @@ def list_(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""List dead letters, newest first.
+    """List dead letters, newest first.
 
     \b
     Ends with
@@ -120,7 +120,7 @@ def replay(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Send dead letters again, as the events they are by today's rules.
+    """Send dead letters again, as the events they are by today's rules.
 
     Each counts once, however often it is replayed.
 
@@ -146,7 +146,7 @@ def discard(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Take dead letters from the list of open ones; nothing is deleted.
+    """Take dead letters from the list of open ones; nothing is deleted.
 
     \b
     Ends with

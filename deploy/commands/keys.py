@@ -32,7 +32,7 @@ def create(
     name: Annotated[str, typer.Option(help="Who has it, for the list: up to 100 characters.")],
     as_json: AsJson = False,
 ) -> None:
-    r"""Create a key and print it, this once: only its hash is kept.
+    """Create a key and print it, this once: only its hash is kept.
 
     \b
     Ends with
@@ -58,7 +58,7 @@ def create(
 
 @keys.command("list")
 def list_(as_json: AsJson = False) -> None:
-    r"""List all keys, oldest first, with when each was used last: to a minute or two.
+    """List all keys, oldest first, with when each was used last: to a minute or two.
 
     \b
     Ends with
@@ -84,7 +84,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @keys.command()
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)]) -> None:
-    r"""Revoke a key for ever. Within 5 s no API process takes it any more.
+    """Revoke a key for ever. Within 5 s no API process takes it any more.
 
     \b
     Ends with

@@ -37,7 +37,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 @quota.command()
 def show(user: User, url: Url = None, as_json: AsJson = False) -> None:
-    r"""Show a user's plan, and what is used of it: exact at this moment.
+    """Show a user's plan, and what is used of it: exact at this moment.
 
     \b
     Ends with
@@ -62,7 +62,7 @@ def grant(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Give a user credits beside those of the plan.
+    """Give a user credits beside those of the plan.
 
     \b
     Ends with
@@ -89,7 +89,7 @@ def refund(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Give the credits of a spend back, once.
+    """Give the credits of a spend back, once.
 
     \b
     Ends with
@@ -126,7 +126,7 @@ def set_plan(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Put a user on a plan. What is used in the running period stays used.
+    """Put a user on a plan. What is used in the running period stays used.
 
     \b
     Ends with
@@ -146,7 +146,7 @@ def set_plan(
 def rebuild(
     user: OneUser = None, every: All = False, url: Url = None, as_json: AsJson = False
 ) -> None:
-    r"""Make accounts again what their ledgers in ClickHouse say, after Kafka's data was lost.
+    """Make accounts again what their ledgers in ClickHouse say, after Kafka's data was lost.
 
     It needs a quotas worker and a sink that run, and is safe to run again at any time.
 
@@ -164,7 +164,7 @@ def rebuild(
 def check(
     user: OneUser = None, every: All = False, url: Url = None, as_json: AsJson = False
 ) -> None:
-    r"""Check that the ledger adds up to the account; changes nothing.
+    """Check that the ledger adds up to the account; changes nothing.
 
     \b
     Ends with
@@ -231,7 +231,8 @@ def _changed(
         send: Callable[..., Awaitable[Json]] = client.put if method == "PUT" else client.post
         return send(path, given, headers)
 
-    return asked("quota", url, change, again=f"\nRun it again with this, and it is done once: --key {name}")
+    again = f"\nRun it again with this, and it is done once: --key {name}"
+    return asked("quota", url, change, again=again)
 
 
 def _path(user: str, what: str) -> str:

@@ -49,7 +49,7 @@ def token(
         str, typer.Option(metavar="TIME", help="How long it is valid: 90s, 30m, 12h, 7d.")
     ] = "12h",
 ) -> None:
-    r"""Print a token for trying out.
+    """Print a token for trying out.
 
     It is signed with WEIR_JWT_SECRET or, where that is not set, with the secret that `weir up`
     made in WEIR_DATA_DIR (.weir). Anybody who has it is that user until it expires.
