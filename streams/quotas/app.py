@@ -17,8 +17,11 @@ from streams.records import Headers
 class QuotasApp(faust.App):
     """Joins the group under the lease."""
 
-    def __init__(self, settings: QuotasSettings, lease: Lease, datadir: Path) -> None:
+    def __init__(
+        self, settings: QuotasSettings, lease: Lease, commands: str, datadir: Path
+    ) -> None:
         self._lease = lease
+        self._commands = commands
         timeout = settings.session_timeout
         super().__init__(
             settings.group,
@@ -45,7 +48,14 @@ class QuotasApp(faust.App):
         )
 
     def _new_transport(self) -> TransportT:
-        return LeasingTransport(self.conf.broker_consumer, self, self._lease)
+        return LeasingTransport(self.conf.broker_consumer, self, self._lease, self._commands)
+
+    @property
+    def begins(self) -> dict[int, int]:
+        """Where reading the commands began last, by partition."""
+        transport = self.transport
+        assert isinstance(transport, LeasingTransport)  # noqa: S101, made above
+        return transport.begins
 
 
 @dataclass(frozen=True, slots=True)

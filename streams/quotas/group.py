@@ -1,20 +1,42 @@
-"""The worker's membership in its group: Faust's consumer, with heartbeats that renew the lease."""
+"""The worker's membership in its group: Faust's consumer, with what it leaves out.
 
-from collections.abc import Awaitable, Callable
+Heartbeats renew the lease. Reading begins exactly at what the group has committed, or where the
+log begins: Faust goes on where it was when nothing or 0 is committed, past messages that it had
+fetched and dropped while partitions were given out. It reaches into aiokafka's coordinator
+(pinned), whose own look-up takes "the coordinator is loading" for "nothing is committed".
+"""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Final, cast
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 from yarl import URL
 
 from streams.quotas.lease import Lease
 
+COORDINATOR_SECONDS: Final = 30.0
+_PAUSE: Final = 0.1
+
+
+class NoCoordinator(Exception):
+    """The group's coordinator gave no usable answer for too long."""
+
 
 class LeasingTransport(driver.Transport):
-    """Faust's way to Kafka; it reaches into aiokafka's coordinator, which is pinned."""
+    """Faust's way to Kafka. `begins`: where reading the commands began last, by partition."""
 
-    def __init__(self, url: list[URL], app: AppT, lease: Lease) -> None:
+    def __init__(self, url: list[URL], app: AppT, lease: Lease, commands: str) -> None:
         super().__init__(url, app)
         self.lease = lease
+        self.commands = commands
+        self.begins: dict[int, int] = {}
 
     class Consumer(driver.Consumer):
         """Faust's, in a thread of ours."""
@@ -25,10 +47,16 @@ class LeasingTransport(driver.Transport):
 
 class _LeasingThread(driver.AIOKafkaConsumerThread):
     @property
-    def _lease(self) -> Lease:
+    def _ours(self) -> LeasingTransport:
         transport = self.transport
         assert isinstance(transport, LeasingTransport)  # noqa: S101, it is ours
-        return transport.lease
+        return transport
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # What a transaction took back was never sent.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        return consumer
 
     async def on_start(self) -> None:
         await super().on_start()
@@ -36,16 +64,64 @@ class _LeasingThread(driver.AIOKafkaConsumerThread):
         coordinator._do_heartbeat = self._renewing(coordinator._do_heartbeat)  # noqa: SLF001
 
     def _renewing(self, heartbeat: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+        lease = self._ours.lease
+
         async def beat() -> bool:
-            sent_at = self._lease.now()
+            sent_at = lease.now()
             answered = await heartbeat()
             if answered:
-                self._lease.renew(sent_at)
+                lease.renew(sent_at)
             return answered
 
         return beat
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # Joining is a sign of life too, and heartbeats only begin after it.
-        self._lease.renew(self._lease.now())
+        self._ours.lease.renew(self._ours.lease.now())
         await super().on_partitions_assigned(assigned, generation_id)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Goes to where the commands are to be read; returns the offsets by partition."""
+        begins: dict[TopicPartition, int] = await self.call_thread(self._seek_to_committed)
+        return cast("Mapping[TP, int]", begins)
+
+    async def _seek_to_committed(self) -> dict[TopicPartition, int]:
+        consumer = self._ensure_consumer()
+        commands = [each for each in consumer.assignment() if each.topic == self._ours.commands]
+        if not commands:
+            return {}
+        begins = await self._committed(consumer, commands)
+        nothing = [each for each, offset in begins.items() if offset < 0]
+        if nothing:
+            begins |= await consumer.beginning_offsets(nothing)
+        for each, offset in begins.items():
+            consumer.seek(each, offset)
+            self._ours.begins[each.partition] = offset
+        return begins
+
+    async def _committed(
+        self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """The group's offset of each, -1 where there is none. Raises NoCoordinator."""
+        coordinator = consumer._coordinator  # noqa: SLF001
+        numbers = [each.partition for each in partitions]
+        request = OffsetFetchRequest(self.app.conf.id, [(self._ours.commands, numbers)])
+        deadline = monotonic() + COORDINATOR_SECONDS
+        while True:
+            await coordinator.ensure_coordinator_known()
+            try:
+                response = await coordinator._send_req(request)  # noqa: SLF001
+                found = {
+                    TopicPartition(topic, partition): offset
+                    for topic, offsets in response.topics
+                    for partition, offset, _, code in offsets
+                    if not code
+                }
+                if found.keys() == set(partitions):
+                    return found
+                coordinator.coordinator_dead()
+            except KafkaError:
+                pass
+            if monotonic() > deadline:
+                raise NoCoordinator("Kafka did not say what the group has committed")
+            await asyncio.sleep(_PAUSE)

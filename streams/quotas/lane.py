@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, Protocol
 
-from aiokafka.structs import RecordMetadata
-
 from streams.quotas.lease import Lease
 from streams.quotas.outputs import Message
 from streams.quotas.stored import Put, deletion_header
 from streams.quotas.table import AccountsStore
-from streams.quotas.writer import Writer
+from streams.quotas.writer import Writer, Written
 from streams.records import Record
 
 MAX_IN_FLIGHT: Final = 64
@@ -85,7 +83,9 @@ class Lane:
             asyncio.create_task(self._guarded(step())) for step in (self._change, self._leave)
         ]
 
-    def __len__(self) -> int:
+    @property
+    def in_flight(self) -> int:
+        """How many are submitted and not confirmed in all they led to."""
         return len(self._flights)
 
     @property
@@ -109,6 +109,12 @@ class Lane:
     async def room(self) -> None:
         """Returns when one more may be submitted."""
         while len(self._flights) >= MAX_IN_FLIGHT:
+            self._room.clear()
+            await self._room.wait()
+
+    async def drained(self) -> None:
+        """Returns when nothing is in flight."""
+        while self._flights:
             self._room.clear()
             await self._room.wait()
 
@@ -156,8 +162,8 @@ class Lane:
     async def _put(self, puts: list[Put]) -> None:
         entries = [(key, value, self._headers(key, value)) for key, value in puts]
         self._lease.must_hold()
-        for sent in await self._writer.write_together(self._changelog, self.partition, entries):
-            self._must_be_next(await sent.confirmation, sent.count)
+        for written in await self._writer.write_alone(self._changelog, self.partition, entries):
+            self._must_be_next(written)
         self._store.write(self.partition, puts, self._next_offset - 1)
 
     async def _leave(self) -> None:
@@ -169,8 +175,7 @@ class Lane:
             outputs = [output for flight in flights for output in flight.outputs]
             if outputs:
                 self._lease.must_hold()
-                for sent in await self._writer.write(outputs):
-                    await sent.confirmation
+                await self._writer.write(outputs)
             for flight in flights:
                 self._finish(flight)
             self._room.set()
@@ -191,10 +196,10 @@ class Lane:
             return []
         return [deletion_header(current)]
 
-    def _must_be_next(self, confirmed: RecordMetadata, count: int) -> None:
-        if confirmed.offset != self._next_offset:
+    def _must_be_next(self, written: Written) -> None:
+        if written.offset != self._next_offset:
             raise Overtaken(
                 f"the changelog of partition {self.partition} went from offset "
-                f"{self._next_offset} to {confirmed.offset}: another worker wrote to it"
+                f"{self._next_offset} to {written.offset}: another worker wrote to it"
             )
-        self._next_offset += count
+        self._next_offset += written.count

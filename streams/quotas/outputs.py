@@ -11,16 +11,12 @@ from schemas.topics import DEAD_LETTERS, QUOTA_DECISIONS, QUOTA_THRESHOLDS, REPL
 
 
 class Message(NamedTuple):
-    """A message to be written; without a partition its key decides.
-
-    `shared`: messages of other lanes go to the same partition.
-    """
+    """A message to be written; without a partition its key decides."""
 
     topic: str
     partition: int | None
     key: bytes
     value: bytes
-    shared: bool = False
 
 
 class Outputs:
@@ -48,7 +44,7 @@ class Outputs:
             str(UUID(bytes=request_id)).encode(),
             decision,
         )
-        return Message(self._replies, partition, request_id, value, shared=True)
+        return Message(self._replies, partition, request_id, value)
 
     def dead_letter(self, letter: DeadLetter) -> Message:
         """A command that could not be used."""

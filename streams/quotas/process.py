@@ -25,8 +25,9 @@ from streams.quotas.folder import (
     own_folder,
 )
 from streams.quotas.lease import LeaseOver
+from streams.quotas.log_reader import LogReader
 from streams.quotas.settings import QuotasSettings
-from streams.quotas.topics import Description, TopicsNotUsable, described, ends_of
+from streams.quotas.topics import Description, TopicsNotUsable, described
 from streams.quotas.worker import QuotasWorker
 from streams.readiness import notify
 
@@ -171,5 +172,9 @@ async def _described(settings: QuotasSettings) -> tuple[dict[str, Description], 
         await admin.find_coordinator(settings.group)
     finally:
         await admin.close()
-    partitions = topics[QUOTA_ACCOUNTS.name].partitions
-    return topics, await ends_of(settings, QUOTA_ACCOUNTS.name, partitions)
+    partitions = range(topics[QUOTA_ACCOUNTS.name].partitions)
+    reader = LogReader(settings)
+    try:
+        return topics, await reader.ends(settings.topic(QUOTA_ACCOUNTS.name), partitions)
+    finally:
+        await reader.stop()

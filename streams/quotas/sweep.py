@@ -33,7 +33,7 @@ class Sweep:
         `committed`: the offset of the commands at which a replay would begin.
         """
         self._pass_time(committed)
-        if len(self._lane) > MAX_IN_FLIGHT // 2:
+        if self._lane.in_flight > MAX_IN_FLIGHT // 2:
             return 0
         entries = self._store.scan(self._lane.partition, self._after, SCANNED)
         over: list[Put] = [

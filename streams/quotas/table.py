@@ -5,12 +5,13 @@ once Kafka has it, together with its offset. And a value never replaces one that
 late it was written (see `stored`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
 import faust
 from faust.stores.rocksdb import Store
+from faust.tables.manager import TableManager
 from faust.types import TP, AppT, CollectionT, EventT
 from rocksdict import Rdict, WriteBatch
 from yarl import URL
@@ -190,18 +191,22 @@ class AccountsTable(faust.Table[bytes, bytes]):
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         try:
+            self._open(active_tps)
             await super().on_recovery_completed(active_tps, standby_tps)
-            recovery = self.app.tables.recovery  # type: ignore[attr-defined] # not in its interface
-            highwaters: Mapping[TP, int] = recovery.active_highwaters
-            for tp in active_tps:
-                if recovery.active_offsets[tp] < highwaters[tp]:
-                    self._failed(NotRecovered(f"{tp} was recovered only in part"))
-                else:
-                    self._on_ready(tp.partition, highwaters[tp] + 1)
         except BaseException as error:
             # Faust does not look at how this ends.
             self._failed(error)
             raise
+
+    def _open(self, partitions: set[TP]) -> None:
+        recovery = cast("TableManager", self.app.tables).recovery
+        if recovery.signal_recovery_start.is_set():
+            # Partitions have been given out again: what was read is of the time before.
+            return
+        for tp in partitions:
+            if recovery.active_offsets[tp] < recovery.active_highwaters[tp]:
+                raise NotRecovered(f"{tp} was recovered only in part")
+            self._on_ready(tp.partition, recovery.active_highwaters[tp] + 1)
 
 
 def raw_schema() -> faust.Schema[bytes, bytes]:

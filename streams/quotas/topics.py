@@ -5,7 +5,6 @@ from io import BytesIO
 from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -19,7 +18,6 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
-from aiokafka.structs import TopicPartition
 
 from schemas.servers import KafkaSettings
 from schemas.topics import (
@@ -145,19 +143,6 @@ async def describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str
             raise error(f"topic {name} cannot be described")
         found[name] = Description(topic_id, len(partitions))
     return found
-
-
-async def ends_of(settings: KafkaSettings, name: str, partitions: int) -> dict[int, int]:
-    """The offset that the next message of each partition gets. Raises aiokafka's KafkaError."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
-    try:
-        await consumer.start()
-        ends = await consumer.end_offsets(
-            [TopicPartition(settings.topic(name), number) for number in range(partitions)]
-        )
-    finally:
-        await consumer.stop()
-    return {each.partition: end for each, end in ends.items()}
 
 
 async def described(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> dict[str, Description]:

@@ -7,9 +7,10 @@ from typing import Final, cast
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
-from faust.types import TP, EventT, StreamT
+from faust.types import TP, EventT, Message, StreamT
 
 from schemas.plans import Catalogue
 from schemas.topics import QUOTA_ACCOUNTS, QUOTA_COMMANDS, REPLIES
@@ -18,8 +19,10 @@ from streams.quotas.app import Incoming, QuotasApp
 from streams.quotas.folder import tables_of
 from streams.quotas.lane import Flight, Lane
 from streams.quotas.lease import Lease, LeaseOver
+from streams.quotas.log_reader import LogReader
 from streams.quotas.outputs import Outputs
 from streams.quotas.settings import QuotasSettings
+from streams.quotas.stalls import CHECK_SECONDS, Stalls
 from streams.quotas.sweep import Sweep
 from streams.quotas.table import AccountsTable, raw_schema
 from streams.quotas.topics import Description
@@ -31,6 +34,7 @@ CONFIRM_SECONDS: Final = 20.0
 WATCH_SECONDS: Final = 0.25
 SWEEP_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 4.0
+DRAIN_SECONDS: Final = 2.0
 
 
 class NotConfirmed(Exception):
@@ -55,6 +59,10 @@ class QuotasWorker:
         self._writer = Writer(settings)
         self._lanes: dict[int, Lane] = {}
         self._sweeps: dict[int, Sweep] = {}
+        self._next_commands: dict[int, int] = {}
+        self._gone_back: dict[int, int] = {}
+        self._reader = LogReader(settings)
+        self._stalls = Stalls(self._reader, self._commands)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watchers: list[asyncio.Task[None]] = []
         self._accountant = Accountant(
@@ -65,7 +73,7 @@ class QuotasWorker:
             partitions=commands.partitions,
             reply_partitions=topics[REPLIES.name].partitions,
         )
-        self._app = QuotasApp(settings, self._lease, tables_of(settings.folder))
+        self._app = QuotasApp(settings, self._lease, self._commands, tables_of(settings.folder))
         self._table = AccountsTable(
             self._app,
             changelog=self._changelog,
@@ -91,6 +99,7 @@ class QuotasWorker:
             asyncio.create_task(self._watch_faust()),
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._sweep()),
+            asyncio.create_task(self._watch_stalls()),
         ]
 
     async def assigned(self) -> None:
@@ -134,6 +143,7 @@ class QuotasWorker:
 
     async def _stop(self) -> None:
         await self._app.stop()
+        await self._reader.stop()
         await self._writer.stop()
 
     @property
@@ -144,19 +154,49 @@ class QuotasWorker:
         events = cast("faust.Stream[bytes]", stream).noack().events()
         try:
             async for event in cast("AsyncIterator[EventT[bytes]]", events):
-                partition = event.message.partition
-                lane = self._lanes.get(partition)
-                if lane is None:
-                    continue
-                await lane.room()
-                if self._lanes.get(partition) is lane:
+                lane = await self._lane_for(event.message)
+                if lane is not None:
                     self._accountant.take(lane, Incoming.of(event.message), event)
+                else:
+                    # It comes again, here or elsewhere; Faust must not wait for it.
+                    self._app.consumer.unacked.discard(event.message)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             # Faust would start the agent again, behind this event.
             self._fail(error)
             raise
+
+    async def _lane_for(self, message: Message) -> Lane | None:
+        """The lane of a command whose turn it is, once there is room; None: it comes again.
+
+        Faust hands some over before it has gone to the committed offset, and may leave one out
+        that it had fetched while partitions were given out: it would take that for done.
+        """
+        partition, offset = message.partition, message.offset
+        lane = self._lanes.get(partition)
+        if lane is None:
+            return None
+        await lane.room()
+        expected = self._next_commands.get(partition, self._app.begins.get(partition))
+        if expected is None:
+            return None
+        if offset > expected and not await self._are_no_commands(partition, expected, offset):
+            return None
+        if self._lanes.get(partition) is not lane:
+            return None
+        self._next_commands[partition] = max(expected, offset + 1)
+        return lane
+
+    async def _are_no_commands(self, partition: int, begin: int, end: int) -> bool:
+        """Whether the log holds nothing in between; if it does, reading goes back there."""
+        if self._gone_back.get(partition) == begin:
+            return False
+        if await self._reader.is_empty(self._commands, partition, begin, end):
+            return True
+        self._gone_back[partition] = begin
+        await self._app.consumer.seek_wait({TP(self._commands, partition): begin})
+        return False
 
     def _open_lane(self, partition: int, next_offset: int) -> None:
         if before := self._lanes.pop(partition, None):
@@ -171,12 +211,21 @@ class QuotasWorker:
             failed=self._fail,
         )
         self._lanes[partition] = lane
+        self._next_commands.pop(partition, None)
+        self._gone_back.pop(partition, None)
+        self._app.begins.pop(partition, None)
         self._sweeps[partition] = Sweep(lane, self._table.store)
         if stale := self._table.store.take_stale(partition):
             log.warning("accounts written again", partition=partition, count=len(stale))
             lane.submit(Flight(puts=stale))
 
     async def _close_lanes(self, *_: object, **__: object) -> None:
+        # Faust has waited for the commands; what the sweep began must not come later either.
+        drained = [asyncio.ensure_future(lane.drained()) for lane in self._lanes.values()]
+        if drained:
+            await asyncio.wait(drained, timeout=DRAIN_SECONDS)
+        for each in drained:
+            each.cancel()
         self._drop_lanes()
 
     def _drop_lanes(self) -> None:
@@ -184,6 +233,8 @@ class QuotasWorker:
             lane.close()
         self._lanes.clear()
         self._sweeps.clear()
+        self._next_commands.clear()
+        self._gone_back.clear()
 
     async def _watch_faust(self) -> None:
         await self._app.wait_until_stopped()
@@ -202,19 +253,36 @@ class QuotasWorker:
             except LeaseOver as error:
                 self._fail(error)
 
+    async def _watch_stalls(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            try:
+                waits = self._app.rebalancing and not self._recovery.in_recovery
+                self._stalls.rebalances(waits)
+                if not self._app.rebalancing:
+                    assigned = [
+                        each.partition
+                        for each in self._app.consumer.assignment()
+                        if each.topic == self._commands
+                    ]
+                    await self._stalls.check(assigned, {**self._app.begins, **self._next_commands})
+            except KafkaError:
+                # Kafka is away, which the lease tells of.
+                continue
+            except Exception as error:  # noqa: BLE001, nobody else waits for this task
+                self._fail(error)
+                return
+
     async def _sweep(self) -> None:
-        try:
-            while True:
-                await asyncio.sleep(SWEEP_SECONDS)
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
                 committed = self._app.monitor.tp_committed_offsets
                 for partition, sweep in tuple(self._sweeps.items()):
                     sweep.step(committed.get(TP(self._commands, partition), 0))
-                    await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self._fail(error)
-            raise
+            except Exception as error:  # noqa: BLE001, nobody else waits for this task
+                self._fail(error)
+                return
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():

@@ -1,0 +1,61 @@
+"""Looks at the log beside Faust: where it ends, and whether anything lies in between."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from schemas.servers import KafkaSettings
+
+
+class LogReader:
+    """Asks one thing at a time; connects when it is first asked."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._asking = asyncio.Lock()
+
+    async def is_empty(self, topic: str, partition: int, begin: int, end: int) -> bool:
+        """Whether no message lies from `begin` up to, not with, `end`: only marks of transactions.
+
+        Raises KafkaError.
+        """
+        async with self._asking:
+            consumer = await self._started()
+            place = TopicPartition(topic, partition)
+            consumer.assign([place])
+            consumer.seek(place, begin)
+            while await consumer.position(place) < end:
+                for records in (await consumer.getmany(timeout_ms=100, max_records=1)).values():
+                    return bool(records[0].offset >= end)
+        return True
+
+    async def ends(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+        """The offset that the next message of each partition gets. Raises KafkaError."""
+        async with self._asking:
+            consumer = await self._started()
+            ends = await consumer.end_offsets([TopicPartition(topic, each) for each in partitions])
+        return {place.partition: end for place, end in ends.items()}
+
+    async def stop(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.bootstrap_servers,
+                isolation_level="read_committed",
+                auto_offset_reset="earliest",
+                enable_auto_commit=False,
+                fetch_max_wait_ms=100,
+            )
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        return self._consumer

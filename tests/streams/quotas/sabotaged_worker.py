@@ -1,0 +1,133 @@
+"""The quotas worker with one safeguard switched off, or stopped at one exact moment: for tests.
+
+`SABOTAGE` names the safeguard, `STOPPED` the moment. Where it says so, the first command whose
+reason is `here` makes it happen.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from typing import NoReturn
+from uuid import UUID
+
+from deploy.commands.quotas import quotas
+from streams.quotas import accountant
+from streams.quotas.account import Remembered
+from streams.quotas.accountant import Accountant
+from streams.quotas.lane import Flight, Lane
+from streams.quotas.lease import Lease
+from streams.quotas.stored import Put
+from streams.quotas.table import AccountsStore
+from streams.quotas.writer import Entry, Writer, Written
+
+HERE = b'"reason":"here"'
+
+_put = Lane._put
+_write_alone = Writer.write_alone
+_finish = Lane._finish
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def _is_here(flight: Flight) -> bool:
+    return flight.record is not None and HERE in (flight.record.value or b"")
+
+
+async def killed_before_the_change(self: Lane, puts: list[Put]) -> None:
+    if any(map(_is_here, self._flights)):
+        _die()
+    await _put(self, puts)
+
+
+async def killed_after_the_change(self: Lane, puts: list[Put]) -> None:
+    await _put(self, puts)
+    if any(map(_is_here, self._flights)):
+        _die()
+
+
+async def killed_before_the_local_write(self: Lane, puts: list[Put]) -> None:
+    if any(map(_is_here, self._flights)):
+        self._store.write = lambda *_: _die()  # type: ignore[method-assign]
+    await _put(self, puts)
+
+
+async def killed_within_the_change(
+    self: Writer, topic: str, partition: int, entries: Sequence[Entry]
+) -> list[Written]:
+    """The account is written, what is remembered beside it is not."""
+    if any(HERE in (value or b"") for _, value, _ in entries):
+        await _write_alone(self, topic, partition, entries[:1])
+        _die()
+    return await _write_alone(self, topic, partition, entries)
+
+
+def killed_before_the_acknowledgement(self: Lane, flight: Flight) -> None:
+    if _is_here(flight):
+        _die()
+    _finish(self, flight)
+
+
+async def held_before_the_change(self: Lane, puts: list[Put]) -> None:
+    if any(map(_is_here, self._flights)):
+        await asyncio.Event().wait()
+    await _put(self, puts)
+
+
+async def frozen_before_the_change(self: Lane, puts: list[Put]) -> None:
+    if any(map(_is_here, self._flights)):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    await _put(self, puts)
+
+
+MOMENTS = {
+    "before_the_change": (Lane, "_put", killed_before_the_change),
+    "within_the_change": (Writer, "write_alone", killed_within_the_change),
+    "before_the_local_write": (Lane, "_put", killed_before_the_local_write),
+    "after_the_change": (Lane, "_put", killed_after_the_change),
+    "before_the_acknowledgement": (Lane, "_finish", killed_before_the_acknowledgement),
+    "frozen": (Lane, "_put", frozen_before_the_change),
+    "held": (Lane, "_put", held_before_the_change),
+}
+
+
+def nothing_is_applied(self: Accountant, case: object, value: bytes) -> bool:
+    return False
+
+
+def nothing_is_remembered(case: object) -> dict[UUID, Remembered]:
+    return {}
+
+
+def everything_is_newer(self: AccountsStore, value: bytes, current: bytes) -> bool:
+    return False
+
+
+def any_offset(self: Lane, written: Written) -> None:
+    self._next_offset = written.offset + written.count
+
+
+def always_holds(self: Lease) -> None:
+    pass
+
+
+def main() -> None:
+    match os.environ.get("SABOTAGE"):
+        case "no_deduplication":
+            Accountant._is_applied = nothing_is_applied  # type: ignore[method-assign]
+            accountant._past = nothing_is_remembered
+        case "no_merge":
+            AccountsStore.is_older = everything_is_newer  # type: ignore[method-assign]
+        case "no_fence":
+            Lane._must_be_next = any_offset  # type: ignore[method-assign]
+            Lease.must_hold = always_holds  # type: ignore[method-assign]
+    if moment := os.environ.get("STOPPED"):
+        owner, name, instead = MOMENTS[moment]
+        setattr(owner, name, instead)
+    quotas()
+
+
+main()
