@@ -392,7 +392,7 @@ async def test_a_client_that_leaves_within_its_body(edge: Weir, topics: LogOfTop
     for _ in range(5):
         _, writer = await connection(edge)
         writer.write(
-            b"POST /analytics/events HTTP/1.1\r\nHost: weir\r\n"
+            b"POST /analytics/events HTTP/1.1\r\nHost: localhost\r\n"
             b'Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{"event_type":"x",'
         )
         await writer.drain()

@@ -83,11 +83,11 @@ class Connection:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\nHost: weir\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\nHost: weir\r\n\r\n",
-        b"GET /healthz HTTP/9.9\r\nHost: weir\r\n\r\n",
+        b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"POST /analytics/events HTTP/1.1\r\nHost: weir\r\nContent-Length: -5\r\n\r\n",
+        b"POST /analytics/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
     ids=["long URL", "URL in bytes", "version", "TLS", "length", "smuggling"],
@@ -103,7 +103,7 @@ async def test_what_is_not_http(serving: Weir, request_bytes: bytes) -> None:
 
 async def test_a_head_without_end_is_cut_off(serving: Weir) -> None:
     connection = await Connection.to(serving)
-    await connection.send(b"GET /healthz HTTP/1.1\r\nHost: weir\r\nX: ")
+    await connection.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
     with suppress(ConnectionError):
         for _ in range(100):
             await connection.send(b"y" * 65_536)
@@ -115,7 +115,7 @@ async def test_a_head_without_end_is_cut_off(serving: Weir) -> None:
 
 async def test_a_head_of_many_pieces_is_read(serving: Weir) -> None:
     connection = await Connection.to(serving)
-    head = b"GET /healthz HTTP/1.1\r\nHost: weir\r\nConnection: close\r\nX: %b\r\n\r\n"
+    head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: %b\r\n\r\n"
     for byte in head % (b"y" * 300):
         await connection.send(bytes([byte]))
     answer = await connection.answer()
@@ -127,7 +127,7 @@ async def half_sent(weir: Weir) -> tuple[Connection, bytes]:
     """A request of which the server has only a part, and the rest of it."""
     event = orjson.dumps({"event_type": "page_view", "path": "/half"})
     connection = await Connection.to(weir)
-    head = f"POST {EVENTS} HTTP/1.1\r\nHost: weir\r\nContent-Length: {len(event)}\r\n\r\n"
+    head = f"POST {EVENTS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(event)}\r\n\r\n"
     await connection.send(head.encode() + event[:10])
     return connection, event[10:]
 
