@@ -69,6 +69,8 @@ def test_a_message_says_which_key_it_is_about() -> None:
         (KEY.key_id.encode(), KEY.model_dump_json().replace("write", "admin").encode()),
         (KEY.key_id.encode(), KEY.model_dump_json(exclude={"secret_hash"}).encode()),
     ],
+    # The id of the key is another in each process.
+    ids=["no id", "another id", "no text", "empty", "no JSON", "no key", "name", "kind", "hash"],
 )
 def test_a_message_that_says_nothing_is_refused(
     message_key: bytes | None, value: bytes | None
