@@ -51,11 +51,11 @@ class QuotasApp(faust.App):
         return LeasingTransport(self.conf.broker_consumer, self, self._lease, self._commands)
 
     @property
-    def begins(self) -> dict[int, int]:
-        """Where reading the commands began last, by partition."""
+    def way(self) -> LeasingTransport:
+        """How the app reaches Kafka."""
         transport = self.transport
         assert isinstance(transport, LeasingTransport)  # noqa: S101, made above
-        return transport.begins
+        return transport
 
 
 @dataclass(frozen=True, slots=True)

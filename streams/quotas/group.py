@@ -30,19 +30,31 @@ class NoCoordinator(Exception):
 
 
 class LeasingTransport(driver.Transport):
-    """Faust's way to Kafka. `begins`: where reading the commands began last, by partition."""
+    """Faust's way to Kafka.
+
+    `begins`: where reading the commands began last, by partition. `gives_up`: what is in flight
+    will never be confirmed, so that nobody needs to wait for it.
+    """
 
     def __init__(self, url: list[URL], app: AppT, lease: Lease, commands: str) -> None:
         super().__init__(url, app)
         self.lease = lease
         self.commands = commands
         self.begins: dict[int, int] = {}
+        self.gives_up = False
 
     class Consumer(driver.Consumer):
         """Faust's, in a thread of ours."""
 
         def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
             return _LeasingThread(self, loop=self.loop, beacon=self.beacon)
+
+        async def wait_empty(self) -> None:
+            """Returns when what is in flight is done, or never will be; commits what is done."""
+            if cast("LeasingTransport", self.transport).gives_up:
+                await self.commit_and_end_transactions()
+            else:
+                await super().wait_empty()
 
 
 class _LeasingThread(driver.AIOKafkaConsumerThread):

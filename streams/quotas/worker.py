@@ -26,6 +26,7 @@ from streams.quotas.stalls import CHECK_SECONDS, Stalls
 from streams.quotas.sweep import Sweep
 from streams.quotas.table import AccountsTable, raw_schema
 from streams.quotas.topics import Description
+from streams.quotas.turns import Turns
 from streams.quotas.writer import Writer
 
 log = structlog.get_logger()
@@ -59,8 +60,6 @@ class QuotasWorker:
         self._writer = Writer(settings)
         self._lanes: dict[int, Lane] = {}
         self._sweeps: dict[int, Sweep] = {}
-        self._next_commands: dict[int, int] = {}
-        self._gone_back: dict[int, int] = {}
         self._reader = LogReader(settings)
         self._stalls = Stalls(self._reader, self._commands)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -90,6 +89,7 @@ class QuotasWorker:
         )(self._decide)
         self._app.on_partitions_revoked.connect(self._close_lanes)
         self._app.finalize()
+        self._turns = Turns(self._reader, self._commands, self._app.way.begins, self._go_back)
 
     async def start(self) -> None:
         """Joins the group. Raises aiokafka's KafkaError when Kafka cannot be reached."""
@@ -134,7 +134,7 @@ class QuotasWorker:
         for task in self._watchers:
             task.cancel()
         if self._failure.done():
-            self._app.conf.stream_wait_empty = False
+            self._app.way.gives_up = True
         # Faust swallows cancellations: a timeout would wait with it.
         stopping = asyncio.create_task(self._stop())
         await asyncio.wait({stopping}, timeout=STOP_SECONDS)
@@ -168,35 +168,21 @@ class QuotasWorker:
             raise
 
     async def _lane_for(self, message: Message) -> Lane | None:
-        """The lane of a command whose turn it is, once there is room; None: it comes again.
-
-        Faust hands some over before it has gone to the committed offset, and may leave one out
-        that it had fetched while partitions were given out: it would take that for done.
-        """
+        """The lane of a command whose turn it is, once there is room; None: it comes again."""
         partition, offset = message.partition, message.offset
         lane = self._lanes.get(partition)
         if lane is None:
             return None
         await lane.room()
-        expected = self._next_commands.get(partition, self._app.begins.get(partition))
-        if expected is None:
-            return None
-        if offset > expected and not await self._are_no_commands(partition, expected, offset):
+        if not await self._turns.has_come(partition, offset):
             return None
         if self._lanes.get(partition) is not lane:
             return None
-        self._next_commands[partition] = max(expected, offset + 1)
+        self._turns.take(partition, offset)
         return lane
 
-    async def _are_no_commands(self, partition: int, begin: int, end: int) -> bool:
-        """Whether the log holds nothing in between; if it does, reading goes back there."""
-        if self._gone_back.get(partition) == begin:
-            return False
-        if await self._reader.is_empty(self._commands, partition, begin, end):
-            return True
-        self._gone_back[partition] = begin
-        await self._app.consumer.seek_wait({TP(self._commands, partition): begin})
-        return False
+    async def _go_back(self, partition: int, offset: int) -> None:
+        await self._app.consumer.seek_wait({TP(self._commands, partition): offset})
 
     def _open_lane(self, partition: int, next_offset: int) -> None:
         if before := self._lanes.pop(partition, None):
@@ -211,9 +197,7 @@ class QuotasWorker:
             failed=self._fail,
         )
         self._lanes[partition] = lane
-        self._next_commands.pop(partition, None)
-        self._gone_back.pop(partition, None)
-        self._app.begins.pop(partition, None)
+        self._turns.forget(partition)
         self._sweeps[partition] = Sweep(lane, self._table.store)
         if stale := self._table.store.take_stale(partition):
             log.warning("accounts written again", partition=partition, count=len(stale))
@@ -233,8 +217,6 @@ class QuotasWorker:
             lane.close()
         self._lanes.clear()
         self._sweeps.clear()
-        self._next_commands.clear()
-        self._gone_back.clear()
 
     async def _watch_faust(self) -> None:
         await self._app.wait_until_stopped()
@@ -265,7 +247,7 @@ class QuotasWorker:
                         for each in self._app.consumer.assignment()
                         if each.topic == self._commands
                     ]
-                    await self._stalls.check(assigned, {**self._app.begins, **self._next_commands})
+                    await self._stalls.check(assigned, self._turns.read)
             except KafkaError:
                 # Kafka is away, which the lease tells of.
                 continue

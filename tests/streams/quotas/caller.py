@@ -70,7 +70,10 @@ class Caller:
         *,
         waits: bool = True,
     ) -> tuple[UUID, TopicPartition, int]:
-        """Writes a command, `message` in the place of its parts; returns the request's id, and where the command lies."""
+        """Writes a command; returns the request's id, and where the command lies.
+
+        `message` replaces parts of what is written.
+        """
         request_id = uuid4()
         headers = [
             (REQUEST_ID_HEADER, request_id.bytes),

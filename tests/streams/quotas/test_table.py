@@ -1,0 +1,135 @@
+"""The table of accounts in real RocksDB: complete up to an offset, and never older than it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from faust.types import TP
+
+from streams.quotas.app import QuotasApp
+from streams.quotas.folder import forget_unusable, own_folder, tables_of
+from streams.quotas.lease import Lease
+from streams.quotas.settings import QuotasSettings
+from streams.quotas.stored import Put, account_key, deletion_header, remembered_key
+from streams.quotas.table import AccountsStore, AccountsTable
+from tests.streams.quotas.values import NOW_TOPIC, account_at, remembered_at
+
+USER = account_key("somebody")
+COMMAND = remembered_key(USER, uuid4())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AccountsStore]:
+    settings = QuotasSettings(own_folder=str(tmp_path))
+    app = QuotasApp(settings, Lease(6), "commands", tables_of(tmp_path))
+    failures: list[BaseException] = []
+    table = AccountsTable(
+        app,
+        changelog="changes",
+        partitions=4,
+        topic_id=NOW_TOPIC,
+        on_ready=lambda *_: None,
+        failed=failures.append,
+    )
+    app.finalize()
+    app._create_directories()
+    yield table.store
+    for database in table.store._dbs.values():
+        database.close()
+    assert failures == []
+
+
+def events(*puts: Put, begin: int = 0, headers: object = ()) -> list[Any]:
+    """Changelog events of partition 0, as Faust hands them over."""
+    return [
+        SimpleNamespace(
+            message=SimpleNamespace(
+                partition=0, key=key, value=value, offset=begin + number, headers=headers
+            )
+        )
+        for number, (key, value) in enumerate(puts)
+    ]
+
+
+def apply(store: AccountsStore, changes: list[Any]) -> None:
+    store.apply_changelog_batch(changes, to_key=None, to_value=None)  # type: ignore[arg-type] # unused
+
+
+def test_values_and_how_far_they_go_are_written_as_one(store: AccountsStore) -> None:
+    store.write(2, [(USER, account_at(1)), (COMMAND, remembered_at(1))], 41)
+    assert store.read(2, USER) == account_at(1)
+    assert store.read(1, USER) is None
+    assert store.persisted_offset(TP("changes", 2)) == 41
+    store.write(2, [(COMMAND, None)], 42)
+    assert store.read(2, COMMAND) is None
+    assert store.persisted_offset(TP("changes", 2)) == 42
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two batches"])
+def test_an_old_value_that_comes_late_is_passed_over_and_the_newer_one_is_to_be_repeated(
+    store: AccountsStore, together: object
+) -> None:
+    changes = events((USER, account_at(1)), (USER, account_at(8)), (USER, account_at(5)))
+    if together:
+        apply(store, changes)
+    else:
+        apply(store, changes[:2])
+        apply(store, changes[2:])
+    assert store.read(0, USER) == account_at(8)
+    assert store.persisted_offset(TP("changes", 0)) == 2
+    assert store.take_stale(0) == [(USER, account_at(8))]
+    assert store.take_stale(0) == []
+
+
+def test_what_was_repeated_need_not_be_again(store: AccountsStore) -> None:
+    apply(store, events((USER, account_at(8)), (USER, account_at(5)), (USER, account_at(8))))
+    assert store.take_stale(0) == []
+
+
+def test_a_deletion_that_comes_late_deletes_nothing_newer(store: AccountsStore) -> None:
+    apply(store, events((COMMAND, remembered_at(5))))
+    late = events((COMMAND, None), begin=1, headers=[deletion_header(remembered_at(4))])
+    apply(store, late)
+    assert store.read(0, COMMAND) == remembered_at(5)
+    assert store.take_stale(0) == [(COMMAND, remembered_at(5))]
+    apply(store, events((COMMAND, None), begin=2, headers=[deletion_header(remembered_at(5))]))
+    assert store.read(0, COMMAND) is None
+    assert store.take_stale(0) == []
+
+
+def test_a_scan_goes_on_where_it_was_and_leaves_out_what_is_the_tables_own(
+    store: AccountsStore,
+) -> None:
+    keys = [b"a", b"b", b"z"]
+    store.write(0, [(key, account_at(1)) for key in keys], 5)
+    first = store.scan(0, b"", 2)
+    rest = store.scan(0, first[-1][0], 5)
+    assert [key for key, _ in [*first, *rest]] == keys
+
+
+@pytest.mark.parametrize(("end", "kept"), [(42, True), (41, False), (0, False)])
+def test_a_copy_that_knows_more_than_its_changelog_is_deleted(
+    store: AccountsStore, tmp_path: Path, end: int, kept: object
+) -> None:
+    store.write(3, [(USER, account_at(1))], 41)
+    store._dbs.pop(3).close()
+    forget_unusable(tmp_path, {0: 0, 1: 0, 2: 0, 3: end})
+    assert tables_of(tmp_path).exists() is kept
+
+
+def test_a_damaged_copy_is_deleted(store: AccountsStore, tmp_path: Path) -> None:
+    store.write(3, [(USER, account_at(1))], 1)
+    store._dbs.pop(3).close()
+    for file in tmp_path.rglob("CURRENT"):
+        file.write_bytes(b"nonsense")
+    forget_unusable(tmp_path, {3: 100})
+    assert not tables_of(tmp_path).exists()
+
+
+def test_a_folder_can_be_had_again_once_it_is_free(tmp_path: Path) -> None:
+    for _ in range(2):
+        with own_folder(tmp_path / "new" / "folder"):
+            pass
