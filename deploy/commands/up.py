@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def up() -> None:
-    """Start Kafka, ClickHouse, the sink and the API on this machine, and stay until Ctrl-C.
+    """Start Kafka, ClickHouse, the workers and the API on this machine, and stay until Ctrl-C.
 
     Fetches what is missing, keeps its data in WEIR_DATA_DIR (.weir). With
     KAFKA_BOOTSTRAP_SERVERS or CLICKHOUSE_URL set, that server is used instead of a local one.
