@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 
 from deploy.local.managed_process import ManagedProcess
 from deploy.local.ports import free_port
@@ -204,3 +206,48 @@ async def test_a_worker_says_nothing_but_that_it_is_ready_and_ends_soon(
 
 async def _says(process: ManagedProcess, words: str) -> bool:
     return words in process.log.read_text()
+
+
+async def test_what_a_transaction_took_back_is_not_decided_and_its_marks_stop_nothing(
+    worker: Worker, caller: Caller
+) -> None:
+    user = f"user-{uuid4()}"
+    key = user.encode()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=worker.weir.kafka.bootstrap_servers, transactional_id=str(uuid4())
+    )
+    await producer.start()
+    for ends_well in (True, False, True):
+        await producer.begin_transaction()
+        await producer.send_and_wait(
+            worker.weir.topic("quota-commands"),
+            spend(user, 2).model_dump_json().encode(),
+            key,
+            partition=partition_for(key, USER_PARTITIONS),
+        )
+        await (producer.commit_transaction() if ends_well else producer.abort_transaction())
+    await producer.stop()
+    assert (await caller.ask(spend(user, 1))).quota_used == 5
+
+
+async def test_a_worker_that_waits_for_kafka_is_alive_and_not_ready(worker: Worker) -> None:
+    port = free_port()
+    environment = {
+        "WEIR_QUOTAS_PORT": str(port),
+        "WEIR_QUOTAS_DIR": str(worker.weir.folder / "waits"),
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+    }
+    waiting = worker.weir.start_quotas(environment)
+
+    async def says_what_for() -> bool:
+        try:
+            async with worker.weir.session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                document = await answer.json(content_type=None)
+        except aiohttp.ClientError:
+            return False
+        return answer.status == 503 and "waits for Kafka" in document["not_ready"]["quotas"]
+
+    await worker.weir.eventually(says_what_for, process=waiting)
+    async with worker.weir.session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+        assert answer.status == 200
+    assert await waiting.stop() == 0
