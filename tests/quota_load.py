@@ -23,13 +23,14 @@ ATTEMPT: Final = 4.0
 
 @dataclass(frozen=True)
 class Answered:
-    """A spend, what it was answered in the end, and how long that took in seconds."""
+    """A spend, what it was answered in the end and when (monotonic), and the seconds it took."""
 
     user: str
     key: str
     count: int
     status: int
     attempts: int
+    at: float
     seconds: float
 
 
@@ -66,9 +67,8 @@ class QuotaLoad:
             attempts += 1
             status = await self._attempt(session, user, key, count)
             if status in {200, 403}:
-                self.answered.append(
-                    Answered(user, key, count, status, attempts, monotonic() - began)
-                )
+                now = monotonic()
+                self.answered.append(Answered(user, key, count, status, attempts, now, now - began))
                 return
             assert status in {0, 503}, status
             assert monotonic() - began < PATIENCE, f"{user} waits for {key} since {PATIENCE} s"
@@ -126,7 +126,8 @@ class QuotaLoad:
         rows = await asyncio.to_thread(
             self.weir.query,
             "SELECT user_id, sum(change), count(), uniqExact(command_id), uniqExact(number), "
-            "max(number) FROM quota_decisions WHERE applied GROUP BY user_id",
+            "max(number) - min(number) + 1 "
+            "FROM quota_decisions WHERE applied AND kind = 'spend' GROUP BY user_id",
         )
         ledger = {row[0]: row[1:] for row in rows}
         spends = Counter(each.user for each in self.answered if each.status == 200)

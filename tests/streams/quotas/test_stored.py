@@ -1,6 +1,6 @@
 """What lies in the table under which key, and which of two values is the newer."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -19,7 +19,7 @@ from streams.quotas.stored import (
 )
 from tests.streams.quotas.values import NOW_TOPIC, account_at, remembered_at
 
-OLD_TOPIC = uuid4().bytes
+OLD_TOPIC = UUID(int=1).bytes
 
 
 def test_an_account_says_which_command_made_it_and_what_may_not_be_on_kafka_yet() -> None:
@@ -40,6 +40,7 @@ def test_an_account_says_which_command_made_it_and_what_may_not_be_on_kafka_yet(
         (account_at(900, OLD_TOPIC), account_at(1), True),
         (account_at(1), account_at(900, OLD_TOPIC), False),
     ],
+    ids=["before", "the same", "after", "of an older topic", "of a newer topic"],
 )
 def test_the_value_of_the_later_command_is_the_newer(
     value: bytes, than: bytes, older: object
