@@ -64,7 +64,7 @@ class FetchedKeys:
         self._wanted = asyncio.Event()
         self._fetched = asyncio.Event()
         self._fetching = True
-        self._last_at = timer()
+        self._anew_from = timer()
         self._task: asyncio.Task[None] | None = None
         self.generation = 0
 
@@ -88,13 +88,17 @@ class FetchedKeys:
         return self._keys.get(key_id)
 
     async def find_anew(self, key_id: str | None) -> VerificationKey | None:
-        """As `find`, after a fetch if it is time for one.
+        """As `find`, after the fetch that is under way, or one of its own if it is time for one.
+
+        While fetches fail they are made no sooner for it.
 
         Raises Problem (503) while there are no keys: nobody can say then whether a token is good.
         """
-        if self._fetching or self._timer() - self._last_at >= self._unknown_key:
+        if self._fetching or self._timer() >= self._anew_from:
             fetched = self._fetched
-            self._wanted.set()
+            # Set during a fetch it would cause another one right after that.
+            if not self._fetching:
+                self._wanted.set()
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
                     await fetched.wait()
@@ -112,11 +116,11 @@ class FetchedKeys:
                 self._fetching = True
                 self._wanted.clear()
                 failures = 0 if await self._fetch(session) else failures + 1
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else None
                 self._fetching = False
-                self._last_at = self._timer()
+                self._anew_from = self._timer() + max(self._unknown_key, pause or 0)
                 self._fetched.set()
                 self._fetched = asyncio.Event()
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else None
                 try:
                     async with asyncio.timeout(pause or self._refresh):
                         await self._wanted.wait()

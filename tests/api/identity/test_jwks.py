@@ -14,7 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from api.identity.jwks import MAX_BYTES, FetchedKeys
+from api.identity.jwks import MAX_BYTES, RETRY_SECONDS, FetchedKeys
 from api.identity.principal import Role
 from api.identity.tokens import InvalidToken, TokenCheck
 from api.problems import Problem
@@ -173,6 +173,39 @@ async def test_many_unknown_keys_make_one_fetch() -> None:
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("status", [200, 500])
+async def test_unknown_keys_during_a_slow_fetch_make_no_other_one(status: int) -> None:
+    provider = a_provider()
+    provider.add_ec("first")
+    provider.status = status
+    provider.goes_on.clear()
+    async with serving(provider), checked_with(provider, unknown_key=60) as (keys, _):
+        await eventually(lambda: provider.asked == 1)
+        asking = [asyncio.create_task(keys.find_anew(f"guessed-{number}")) for number in range(50)]
+        await asyncio.sleep(0)
+        provider.goes_on.set()
+        await asyncio.gather(*asking, return_exceptions=True)
+        # One that were under way now, these would wait for.
+        for _ in range(50):
+            await asyncio.gather(keys.find_anew("guessed"), return_exceptions=True)
+    assert provider.asked == 1
+
+
+@pytest.mark.services
+async def test_unknown_keys_do_not_hasten_fetches_that_fail() -> None:
+    provider = a_provider()
+    provider.add_ec("first")
+    async with serving(provider), checked_with(provider) as (keys, check):
+        await check.principal(provider.sign("first"))
+        provider.status = 500
+        began = monotonic()
+        for _ in range(50):
+            assert await keys.find_anew("guessed") is None
+        assert monotonic() - began < RETRY_SECONDS[0]
+    assert provider.asked == 2
+
+
+@pytest.mark.services
 async def test_a_known_key_waits_for_no_fetch() -> None:
     provider = a_provider()
     provider.add_ec("first")
@@ -196,6 +229,7 @@ async def test_keys_stay_usable_while_the_provider_is_away_and_new_ones_come_whe
     provider.add_ec("first")
     async with checked_with(provider, refresh=0.01) as (keys, check):
         async with serving(provider):
+            await eventually(lambda: keys.problem() is None)
             await check.principal(provider.sign("first"))
         started = monotonic()
         provider.add_ec("second")
