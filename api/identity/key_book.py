@@ -52,14 +52,22 @@ class HeldKeys:
     def take(self, message_key: bytes | None, value: bytes | None) -> None:
         """Takes one message of `api-keys`: the last one about a key holds.
 
-        Raises ValueError for one that is none; then nothing has changed.
+        Raises ValueError for one that cannot be read; then the key that it is about is dropped.
         """
-        key_id, key = decode_key(message_key, value)
+        try:
+            key_id, key = decode_key(message_key, value)
+        except ValueError:
+            # A newer release may have written it, to revoke the key.
+            self._drop((message_key or b"").decode(errors="replace"))
+            raise
+        self._drop(key_id)
+        if key is not None and key.revoked_at is None:
+            self._add(key)
+
+    def _drop(self, key_id: str) -> None:
         known = self._by_id.pop(key_id, None)
         if known is not None:
             self._by_hash.pop(known.secret_hash, None)
-        if key is not None and key.revoked_at is None:
-            self._add(key)
 
     def _add(self, key: ApiKey) -> None:
         if len(self._by_id) >= self._max_keys:
@@ -212,7 +220,8 @@ class KeyBook:
                     held.take(record.key, record.value)
                 except ValueError as error:
                     log.error(  # noqa: TRY400 # a traceback would show what stood there
-                        "a message on api-keys is none and passed over",
+                        "a message on api-keys cannot be read; the key that it is about does not "
+                        "work here: run one release everywhere, or create another key",
                         offset=record.offset,
                         reason=_reason(error),
                     )

@@ -1,6 +1,7 @@
 """The key book: what it finds, and how soon it knows what changed on Kafka."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from time import monotonic
@@ -50,12 +51,35 @@ def test_a_key_that_was_deleted_by_hand_is_not_found() -> None:
     assert held.find(key.secret_hash) is None
 
 
-def test_a_message_that_says_nothing_changes_nothing() -> None:
+def of_a_newer_release(key: ApiKey) -> bytes:
+    document = {**key.model_dump(mode="json"), "revoked_by": "root"}
+    return json.dumps(document).encode()
+
+
+def test_a_key_ends_with_a_message_about_it_that_cannot_be_read() -> None:
+    """It may be a revocation."""
+    _, key = create_key("read", "report", NOW)
+    _, other = create_key("read", "another", NOW)
+    values = (of_a_newer_release(revoked(key)), b"{}", b"", b"\xff", message(other)[1])
+    for value in values:
+        held = HeldKeys()
+        held.take(*message(key))
+        held.take(*message(other))
+        with pytest.raises(ValueError, match=r"."):
+            held.take(key.key_id.encode(), value)
+        assert held.find(key.secret_hash) is None
+        assert held.find(other.secret_hash) == other
+        held.take(*message(key))
+        assert held.find(key.secret_hash) == key
+
+
+def test_a_message_about_no_key_changes_nothing() -> None:
     held = HeldKeys()
     _, key = create_key("read", "report", NOW)
     held.take(*message(key))
-    with pytest.raises(ValueError, match="name"):
-        held.take(key.key_id.encode(), b"{}")
+    for message_key in (None, b"", b"\xff", key.key_id.encode() + b"\xff"):
+        with pytest.raises(ValueError, match=r"."):
+            held.take(message_key, of_a_newer_release(revoked(key)))
     assert held.find(key.secret_hash) == key
 
 
@@ -127,8 +151,10 @@ async def test_every_process_feels_a_new_key_and_a_revocation_within_5_s(weir: W
 
 
 @pytest.mark.services
-async def test_what_is_no_key_is_logged_without_its_contents_and_passed_over(weir: Weir) -> None:
-    _, key = create_key("read", "report", NOW)
+async def test_what_cannot_be_read_ends_its_key_and_is_logged_without_its_contents(
+    weir: Weir,
+) -> None:
+    ended, key = await created(weir)
     bad = [(key.key_id.encode(), b'{"secret": "s3cret"}'), (b"\xff", b"s3cret"), (b"", b"{}")]
     await weir.produce("api-keys", bad)
     presented, good = await created(weir)
@@ -136,8 +162,10 @@ async def test_what_is_no_key_is_logged_without_its_contents_and_passed_over(wei
         async with KeyBook(weir.kafka) as book:
             await until(lambda: book.ready)
             assert book.find(presented) == good
-    passed_over = [line for line in logs if "passed over" in line["event"]]
-    assert len(passed_over) == len(bad)
+            assert book.find(ended) is None
+    unreadable = [line for line in logs if "cannot be read" in line["event"]]
+    assert len(unreadable) == len(bad)
+    assert all(line["log_level"] == "error" for line in unreadable)
     assert "s3cret" not in str(logs)
 
 
