@@ -1,7 +1,8 @@
 """Refuses what may not even be asked, before anything else looks at a request.
 
 Credentials in a URL: proxies, histories and logs keep URLs. And on a Weir that lets in who gives
-no credentials: what pages of other sites make a browser send here.
+no credentials: what comes from elsewhere, through a proxy or by a browser that a page of another
+site makes send it.
 """
 
 import re
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import Problem, problem_response
+from api.settings import is_loopback
 from schemas.api_keys import PATTERN
 
 # As they are without separators and capitals.
@@ -45,6 +47,8 @@ _CREDENTIALS: Final = re.compile(
 _LOOPBACK: Final = r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?"
 _LOOPBACK_HOST: Final = re.compile(_LOOPBACK.encode(), re.IGNORECASE)
 _LOOPBACK_ORIGIN: Final = re.compile(rb"https?://" + _LOOPBACK.encode(), re.IGNORECASE)
+_OF_PROXIES: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
+_OF_PROXIES_PREFIX: Final = b"x-forwarded-"
 
 
 class Screening:
@@ -89,12 +93,12 @@ def _credentials_in_url(scope: Scope) -> Problem | None:
 
 def _from_elsewhere(scope: Scope) -> Problem | None:
     for name, value in scope["headers"]:
+        # Whoever a proxy lets in would be the user of this machine.
+        if name in _OF_PROXIES or name.startswith(_OF_PROXIES_PREFIX):
+            return _misdirected("nothing that comes through a proxy")
         # A page can give its own name the address 127.0.0.1, and then read what is there.
         if name == b"host" and not _LOOPBACK_HOST.fullmatch(value):
-            return Problem(
-                HTTPStatus.MISDIRECTED_REQUEST,
-                "with WEIR_AUTH=local this answers as 127.0.0.1 or localhost alone",
-            )
+            return _misdirected("as 127.0.0.1 or localhost alone")
         # A page can send a form to 127.0.0.1 without reading the answer.
         if name == b"origin" and not _LOOPBACK_ORIGIN.fullmatch(value):
             return Problem(
@@ -102,4 +106,15 @@ def _from_elsewhere(scope: Scope) -> Problem | None:
                 "with WEIR_AUTH=local this answers no pages of other sites; "
                 "set WEIR_AUTH=required, and send credentials",
             )
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]):
+        return _misdirected("this machine alone")
     return None
+
+
+def _misdirected(answers: str) -> Problem:
+    return Problem(
+        HTTPStatus.MISDIRECTED_REQUEST,
+        f"with WEIR_AUTH=local this answers {answers}; for others set WEIR_AUTH=required, and "
+        "send credentials",
+    )

@@ -39,6 +39,45 @@ async def status(*, local: bool = False, **changed: object) -> int:
     return each
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("forwarded", "for=192.0.2.60"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-for", ""),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "weir.example.com"),
+        ("x-real-ip", "192.0.2.60"),
+        ("via", "1.1 proxy"),
+    ],
+)
+async def test_a_local_weir_answers_nothing_that_comes_through_a_proxy(
+    header: str, value: str
+) -> None:
+    headers = [(b"host", b"127.0.0.1:8000"), (header.encode(), value.encode())]
+    assert await status(local=True, headers=headers) == 421
+    assert await status(local=False, headers=headers) == PASSED
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (("127.0.0.1", 50_000), PASSED),
+        (("127.8.0.1", 50_000), PASSED),
+        (("::1", 50_000), PASSED),
+        (("192.168.0.7", 50_000), 421),
+        (("fe80::1", 50_000), 421),
+        (("localhost.evil.example.com", 50_000), 421),
+        (None, 421),
+    ],
+)
+async def test_a_local_weir_answers_this_machine_alone(
+    client: tuple[str, int] | None, expected: int
+) -> None:
+    assert await status(local=True, client=client) == expected
+    assert await status(local=False, client=client) == PASSED
+
+
 @pytest.mark.parametrize("word", ["eyJ" * 21_000, "-eyJ" * 16_000, "eyJaaaaa." * 7_000])
 async def test_a_long_url_that_looks_like_tokens_takes_no_time(word: str) -> None:
     began = perf_counter()
