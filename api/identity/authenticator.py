@@ -13,7 +13,7 @@ from api.identity.tokens import InvalidToken, TokenCheck
 from schemas.api_keys import PREFIX, ApiKey
 
 DEMO: Final = Principal("demo", frozenset(Role))
-"""Who asks without credentials on a Weir of one machine."""
+"""Who asks without credentials on a Weir of one machine; never limited."""
 _ROLES: Final = {
     "write": frozenset({Role.PRODUCER}),
     "read": frozenset({Role.ANALYST}),
