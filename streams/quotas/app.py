@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import faust
+from faust.tables.manager import TableManager
 from faust.types import TransportT
 from faust.types.tuples import Message
 
@@ -14,12 +15,27 @@ from streams.quotas.settings import QuotasSettings
 from streams.records import Headers
 
 
+class _Tables(TableManager):
+    """Faust's, at once: it would wait a second for tables that are declared later."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class QuotasApp(faust.App):
     """Joins the group under the lease."""
 
     def __init__(
-        self, settings: QuotasSettings, lease: Lease, commands: str, datadir: Path
+        self,
+        settings: QuotasSettings,
+        lease: Lease,
+        commands: str,
+        *,
+        instance: str,
+        datadir: Path,
     ) -> None:
+        """`instance`: a worker that was killed has its place again as soon as it is back."""
         self._lease = lease
         self._commands = commands
         timeout = settings.session_timeout
@@ -27,6 +43,7 @@ class QuotasApp(faust.App):
             settings.group,
             broker=[f"kafka://{each.strip()}" for each in settings.bootstrap_servers.split(",")],
             datadir=datadir,
+            TableManager=_Tables,
             web_enabled=False,
             autodiscover=False,
             # Every topic is in the registry, and made from there.
@@ -39,7 +56,8 @@ class QuotasApp(faust.App):
             stream_recovery_delay=0.0,
             broker_commit_interval=0.5,
             broker_session_timeout=timeout,
-            broker_heartbeat_interval=timeout / 5,
+            broker_heartbeat_interval=min(0.5, timeout / 5),
+            consumer_group_instance_id=instance,
             broker_rebalance_timeout=max(10.0, 2 * timeout),
             broker_request_timeout=max(10.0, 2 * timeout),
             table_standby_replicas=settings.standby_replicas,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from rocksdict import AccessType, Options, Rdict
@@ -22,6 +22,7 @@ OFFSET_KEY: Final = b"__faust\x00offset__"
 
 _LOCK: Final = "lock"
 _CHANGELOG: Final = "changelog"
+_INSTANCE: Final = "instance"
 
 
 class FolderNotUsable(Exception):
@@ -52,6 +53,14 @@ def own_folder(folder: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()}\n")
         lock.flush()
         yield
+
+
+def instance_of(folder: Path) -> str:
+    """The name by which the group knows the worker of this folder, also after a restart."""
+    note = folder / _INSTANCE
+    if not note.exists():
+        note.write_text(f"{uuid4()}\n")
+    return note.read_text().strip()
 
 
 def tables_of(folder: Path) -> Path:

@@ -75,6 +75,12 @@ class _LeasingThread(driver.AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
         coordinator._do_heartbeat = self._renewing(coordinator._do_heartbeat)  # noqa: SLF001
 
+    async def on_thread_stop(self) -> None:
+        if self._consumer is not None and self._consumer._coordinator is not None:  # noqa: SLF001
+            # Who is stopped gives its place up at once, unlike one who is killed.
+            self._consumer._coordinator._group_instance_id = None  # noqa: SLF001
+        await super().on_thread_stop()
+
     def _renewing(self, heartbeat: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
         lease = self._ours.lease
 

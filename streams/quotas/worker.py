@@ -16,7 +16,7 @@ from schemas.plans import Catalogue
 from schemas.topics import QUOTA_ACCOUNTS, QUOTA_COMMANDS, REPLIES
 from streams.quotas.accountant import Accountant
 from streams.quotas.app import Incoming, QuotasApp
-from streams.quotas.folder import tables_of
+from streams.quotas.folder import instance_of, tables_of
 from streams.quotas.lane import Flight, Lane
 from streams.quotas.lease import Lease, LeaseOver
 from streams.quotas.log_reader import LogReader
@@ -72,7 +72,13 @@ class QuotasWorker:
             partitions=commands.partitions,
             reply_partitions=topics[REPLIES.name].partitions,
         )
-        self._app = QuotasApp(settings, self._lease, self._commands, tables_of(settings.folder))
+        self._app = QuotasApp(
+            settings,
+            self._lease,
+            self._commands,
+            instance=instance_of(settings.folder),
+            datadir=tables_of(settings.folder),
+        )
         self._table = AccountsTable(
             self._app,
             changelog=self._changelog,

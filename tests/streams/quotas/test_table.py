@@ -24,7 +24,7 @@ COMMAND = remembered_key(USER, uuid4())
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AccountsStore]:
     settings = QuotasSettings(own_folder=str(tmp_path))
-    app = QuotasApp(settings, Lease(6), "commands", tables_of(tmp_path))
+    app = QuotasApp(settings, Lease(6), "commands", instance="one", datadir=tables_of(tmp_path))
     failures: list[BaseException] = []
     table = AccountsTable(
         app,

@@ -65,7 +65,6 @@ async def account_records(caller: Caller, user: str) -> list[ConsumerRecord]:
 @pytest.mark.parametrize(
     "moment",
     [
-        "before_the_change",
         "within_the_change",
         "before_the_local_write",
         "after_the_change",
