@@ -87,6 +87,9 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         docs_url=None,
         redoc_url=None,
     )
+    app.add_middleware(
+        Shortcut, method="POST", path=mine.PLAN, access=mine.ACCESS, handler=mine.spend
+    )
     if chosen.self_analytics:
         _record_own_requests(app, chosen)
     app.add_middleware(HeadAsGet)
@@ -96,9 +99,6 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         path="/analytics/events",
         access=ingest.ACCESS,
         handler=ingest.ingest_events,
-    )
-    app.add_middleware(
-        Shortcut, method="POST", path=mine.PLAN, access=mine.ACCESS, handler=mine.spend
     )
     # The last one added is asked first.
     app.add_middleware(AnswerHeaders)
@@ -132,7 +132,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
 
 
 def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
-    """Mounts weir_sdk's middleware, behind the shortcut of ingest and straight to Kafka."""
+    """Mounts weir_sdk's middleware, straight to Kafka: past ingest's shortcut, not a spend's."""
     from weir_sdk import AnalyticsMiddleware
     from weir_sdk.kafka import KafkaTransport
 

@@ -15,7 +15,7 @@ EXAMPLE = Path(__file__).parents[2] / "sdk" / "examples" / "shop.py"
 
 @pytest.mark.services
 async def test_weir_records_its_own_requests_without_an_end_to_them(weir: Weir) -> None:
-    api = await weir.start_api({"WEIR_SELF_ANALYTICS": "true"})
+    api = await weir.start_api({"WEIR_SELF_ANALYTICS": "true", "WEIR_QUOTA_TIMEOUT": "0.1"})
     sink = weir.start_sink()
     for number in range(5):
         status, _ = await weir.post(
@@ -23,14 +23,17 @@ async def test_weir_records_its_own_requests_without_an_end_to_them(weir: Weir) 
         )
         assert status == 202
     await weir.get("/analytics/summary")
+    # Nobody decides here, and it is a request all the same.
+    status, _ = await weir.post("/api/user/plan", {"count": 1})
+    assert status == 503
     await weir.get("/nowhere")
     await api.stop()
     await weir.start_api()
     await weir.eventually(partial(all_taken, weir), process=sink)
     own = weir.query("SELECT path, user_id FROM events WHERE source = 'weir' ORDER BY path")
     # Whom the route asked for is known, and nobody where nobody was asked.
-    assert own == [("/analytics/summary", "demo"), ("/nowhere", "")]
-    assert sum((await weir.summary()).values()) == 7
+    assert own == [("/analytics/summary", "demo"), ("/api/user/plan", "demo"), ("/nowhere", "")]
+    assert sum((await weir.summary()).values()) == 8
 
 
 async def test_the_example_records_its_products_and_sign_ups() -> None:
