@@ -156,6 +156,10 @@ class Restore(_Command):
     kind: Literal["restore"] = "restore"
     plan: PlanName
     period: Period
+    usage_since: Annotated[
+        Moment | None,
+        Field(description="The start with which usage last began anew; absent: the period's."),
+    ] = None
     subscription: bool
     # Half of what a total may be, so that no sum with it is out of bounds.
     plan_credits_used: Annotated[int, Field(ge=0, lt=1 << 52)]

@@ -27,13 +27,17 @@ _Held = tuple[UUID, datetime | None]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """On which plan, and in which period `[start, end)`; `number` as decisions give it."""
+    """On which plan, and in which period `[start, end)`; `number` as decisions give it.
+
+    `usage_since`: the start with which usage last began anew.
+    """
 
     plan: str
     start: datetime
     end: datetime
     subscription: bool
     number: int
+    usage_since: datetime
 
 
 @dataclass
@@ -172,6 +176,7 @@ class Ledger:
             reason=reason,
             plan=standing.plan,
             period=Period(start=standing.start, end=standing.end),
+            usage_since=standing.usage_since,
             subscription=standing.subscription,
             plan_credits_used=max(0, usage.plan_credits),
             top_ups=self._top_ups(usage, at),
@@ -189,7 +194,7 @@ class Ledger:
             self._apart[decision.decision_id] = decision
             if decision.kind == "plan_changed":
                 number = self._standing.number
-                kept = decision.period_start <= self._standing.start
+                kept = decision.period_start <= self._standing.usage_since
                 self._enter(decision, number if kept else number + 1)
         else:
             self._enter(decision, decision.period_number)
@@ -213,7 +218,11 @@ class Ledger:
         self._is_apart = False
 
     def _enter(self, decision: QuotaDecision, number: int) -> None:
-        if self._standing is None or number != self._standing.number:
+        before = self._standing
+        if before is not None and number == before.number:
+            since = before.usage_since
+        else:
+            since = _usage_since(decision, before, number)
             self._usage = Usage()
             self._held = self._live(decision.decided_at)
         self._standing = Standing(
@@ -222,6 +231,7 @@ class Ledger:
             decision.resets_at,
             decision.subscription,
             number,
+            since,
         )
 
     def _within(self, standing: Standing | None) -> list[QuotaDecision]:
@@ -264,6 +274,16 @@ class Ledger:
             for identity, credits_ in used.items()
         ]
         return found
+
+
+def _usage_since(decision: QuotaDecision, before: Standing | None, number: int) -> datetime:
+    """The start with which usage began anew, of the first decision with this number."""
+    had_ended = before is None or before.end <= decision.decided_at
+    next_number = (0 if before is None else before.number) + 1
+    if decision.kind == "plan_changed" and had_ended and number == next_number:
+        # The change kept what was used since that end, which is nothing, and moved the start.
+        return max(decision.period_start, decision.decided_at)
+    return decision.period_start
 
 
 def _merged(used: dict[UUID, int]) -> dict[UUID, int]:

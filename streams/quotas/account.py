@@ -27,6 +27,8 @@ class Account:
     `used`: credits of the plan used in the period; `top_up_credits_used`: those of top-ups,
     held or not any more.
     `top_ups`: in the order in which they are spent.
+    `usage_since`: the start with which usage last began anew; a change of plan may move
+    `period_start` before it.
     `period_number`: usage began anew so many times; what was decided with it counts in `used`.
     `anchor_day`: the day of the month on which a subscription's periods begin where the month has
     it; 0 for calendar months.
@@ -39,6 +41,7 @@ class Account:
     plan: str
     period_start: datetime
     period_end: datetime
+    usage_since: datetime
     subscription: bool = False
     anchor_day: int = 0
     period_number: int = 1

@@ -26,6 +26,7 @@ class _Account(msgspec.Struct, array_like=True, frozen=True):
     plan: str
     period_start: datetime
     period_end: datetime
+    usage_since: datetime
     subscription: bool
     anchor_day: int
     period_number: int
@@ -85,6 +86,7 @@ def encode_account(account: Account) -> bytes:
             account.plan,
             account.period_start,
             account.period_end,
+            account.usage_since,
             account.subscription,
             account.anchor_day,
             account.period_number,
@@ -110,6 +112,7 @@ def decode_account(value: bytes) -> Account:
         plan=wire.plan,
         period_start=wire.period_start,
         period_end=wire.period_end,
+        usage_since=wire.usage_since,
         subscription=wire.subscription,
         anchor_day=wire.anchor_day,
         period_number=wire.period_number,

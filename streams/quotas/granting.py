@@ -28,9 +28,9 @@ def top_up(asked: Asked, command: TopUp) -> Step:
 def change_plan(asked: Asked, command: PlanChanged) -> Step:
     """Puts the account on a plan and in its period.
 
-    Usage is kept when that begins no later than the running one, so that no change of plan within
-    a period gives it back. A subscription's period that is over by now goes on as it was before
-    the two are compared: news of it may come late.
+    Usage is kept when that begins no later than usage last began anew, so that no change of plan
+    within a period gives it back, and none away and back. A subscription's period that is over by
+    now goes on as it was before the two are compared: news of it may come late.
     """
     if asked.catalogue.plan(command.plan) is None:
         return asked.refused("unknown_plan")
@@ -43,6 +43,10 @@ def change_plan(asked: Asked, command: PlanChanged) -> Step:
         if period.end <= asked.moment:
             period = subscription_period(period, anchor, asked.moment)
     account = asked.account
+    since = account.usage_since
+    if asked.stored is None or asked.stored.period_number != account.period_number:
+        # It began with this command: the ledger shows no other start of what is used from now.
+        since = max(since, asked.moment)
     return asked.applied(
         with_period(
             replace(
@@ -50,8 +54,9 @@ def change_plan(asked: Asked, command: PlanChanged) -> Step:
                 plan=command.plan,
                 subscription=command.period is not None,
                 anchor_day=anchor,
+                usage_since=since,
             ),
             period,
-            usage_kept=period.start <= account.period_start,
+            usage_kept=period.start <= account.usage_since,
         )
     )

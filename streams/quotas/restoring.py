@@ -1,5 +1,7 @@
 """Sets an account to what the ledger says, after Kafka lost its data."""
 
+from datetime import UTC
+
 from schemas.quotas import PastCommand, Restore
 from streams.quotas.account import Account, HeldTopUp, Remembered, Step
 from streams.quotas.asked import APPLIED_KEPT, REFUSAL_KEPT, Asked
@@ -15,6 +17,7 @@ def restore(asked: Asked, command: Restore) -> Step:
     if command.replaces is not None and command.replaces != asked.account.changes:
         return asked.refused("conflict")
     period = in_utc(command.period)
+    since = command.usage_since
     held: tuple[HeldTopUp, ...] = ()
     for each in command.top_ups:
         if each.left:
@@ -24,6 +27,7 @@ def restore(asked: Asked, command: Restore) -> Step:
         plan=command.plan,
         period_start=period.start,
         period_end=period.end,
+        usage_since=period.start if since is None else since.astimezone(UTC),
         subscription=command.subscription,
         anchor_day=anchor_day(period) if command.subscription else 0,
         period_number=command.period_number,

@@ -20,7 +20,7 @@ class Figures(NamedTuple):
 def opened(user_id: str, plan: str, moment: datetime) -> Account:
     """The account of a user who has none yet: on this plan, in the moment's calendar month."""
     month = calendar_month(moment)
-    return Account(user_id, plan, month.start, month.end)
+    return Account(user_id, plan, month.start, month.end, usage_since=month.start)
 
 
 def at(account: Account, moment: datetime) -> Account:
@@ -51,6 +51,7 @@ def with_period(account: Account, period: Stretch, *, usage_kept: bool) -> Accou
         account,
         period_start=period.start,
         period_end=period.end,
+        usage_since=period.start,
         period_number=account.period_number + 1,
         used=0,
         top_up_credits_used=0,

@@ -42,9 +42,11 @@ class Page:
     plan: str
     start: datetime
     end: datetime
+    since: datetime
     subscription: bool = False
     day: int = 0
     periods: int = 1
+    written_periods: int = 0
     plan_used: int = 0
     top_ups_used: int = 0
     crossed: set[int] = field(default_factory=set)
@@ -53,7 +55,7 @@ class Page:
     latest: datetime | None = None
 
     def begin(self, start: datetime, end: datetime) -> None:
-        self.start, self.end = start, end
+        self.start, self.end, self.since = start, end, start
         self.periods += 1
         self.plan_used = self.top_ups_used = 0
         self.crossed = set()
@@ -103,12 +105,14 @@ class Journal:
 
     def page(self, moment: datetime) -> Page:
         opening = self.lines[0][0] if self.lines else moment
-        page = Page(self.catalogue.default, *month_of(opening))
+        start, end = month_of(opening)
+        page = Page(self.catalogue.default, start, end, start)
         for written, line in self.lines:
             page.turn_to(written)
             page.latest = written
             page.changes += 1
             line(page)
+            page.written_periods = page.periods
         page.turn_to(moment)
         return page
 
@@ -239,8 +243,10 @@ class Journal:
 
         def line(page: Page) -> None:
             page.plan, page.subscription, page.day = command.plan, period is not None, day
-            if start > page.start:
+            if start > page.since:
                 page.begin(start, end)
+            elif page.periods != page.written_periods:
+                page.since = moment
             page.start, page.end = start, end
 
         self.lines.append((moment, line))
@@ -250,6 +256,7 @@ class Journal:
         def line(page: Page) -> None:
             page.plan = command.plan
             page.start, page.end = command.period.start, command.period.end
+            page.since = command.usage_since or command.period.start
             page.subscription = command.subscription
             page.day = renewal_day(page.start, page.end) if command.subscription else 0
             page.periods = command.period_number

@@ -668,6 +668,19 @@ def test_old_news_of_a_subscription_do_not_give_usage_back(desk: Desk) -> None:
     assert (decision.period_start, decision.quota_used) == (day("2026-11-10"), 500)
 
 
+def test_a_plan_that_is_left_and_taken_again_with_the_same_period_keeps_the_usage(
+    desk: Desk,
+) -> None:
+    desk.now = day("2026-11-10T12:00")
+    desk.change_plan("pro", "2026-11-10", "2026-12-10")
+    desk.spend(1_000)
+    desk.now = day("2026-11-13")
+    assert desk.change_plan("free").quota_used == 1_000
+    assert desk.change_plan("pro", "2026-11-10", "2026-12-10").quota_used == 1_000
+    # One that begins later than usage last did is another period.
+    assert desk.change_plan("pro", "2026-11-11", "2026-12-11").quota_used == 0
+
+
 def test_a_plan_that_is_not_in_the_catalogue_is_refused(desk: Desk) -> None:
     desk.spend(60)
     before = desk.account
@@ -728,6 +741,7 @@ def test_a_restored_account_is_what_the_command_says_whatever_it_was(desk: Desk)
     decision = desk.restore(
         plan="pro",
         period=Period(start=day("2026-11-20"), end=day("2026-12-20")),
+        usage_since=day("2026-11-22"),
         subscription=True,
         plan_credits_used=12,
         top_ups=[
@@ -745,6 +759,7 @@ def test_a_restored_account_is_what_the_command_says_whatever_it_was(desk: Desk)
         plan="pro",
         period_start=day("2026-11-20"),
         period_end=day("2026-12-20"),
+        usage_since=day("2026-11-22"),
         subscription=True,
         anchor_day=20,
         period_number=8,

@@ -215,6 +215,18 @@ class Quotas(RuleBasedStateMachine):
         start, end = shown.period_start, shown.resets_at
         return self.ask(self.plan_changed(plan, Period(start=start, end=end)))
 
+    @rule(target=sent, plan=st.sampled_from(PLANS))
+    def leave_the_plan_and_take_it_again(self, plan: str) -> QuotaCommand:
+        before = self.show().decision
+        period = Period(start=before.period_start, end=before.resets_at)
+        away = self.ask(self.plan_changed("free", None))
+        kept = self.show().decision.period_number == before.period_number
+        self.ask(self.plan_changed(plan, period))
+        after = self.show().decision
+        if kept and after.plan == plan:
+            assert after.quota_used == before.quota_used
+        return away
+
     @precondition(lambda self: self.offset > 40 and self.restored is None)
     @rule(
         target=spends, count=COUNTS, plan=st.sampled_from([*PLANS, "gone"]), used=st.integers(0, 9)

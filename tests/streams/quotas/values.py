@@ -19,7 +19,7 @@ _STEP = decide(None, spend("somebody"), {}, read_catalogue(), uuid4())
 
 def account_at(offset: int, topic_id: bytes = NOW_TOPIC, *, outbox: Sequence[bytes] = ()) -> bytes:
     """An account's value, made by the command at this offset."""
-    account = Account("somebody", "free", _PERIOD[0], _PERIOD[1], used=offset)
+    account = Account("somebody", "free", *_PERIOD, usage_since=_PERIOD[0], used=offset)
     return account_value(Place(topic_id, offset), account, outbox)
 
 
