@@ -16,12 +16,16 @@ pytestmark = pytest.mark.services
 
 Headers = Sequence[tuple[str, str]]
 EVENT: Final = b'{"event_type": "page_view", "path": "/refused"}'
-# Where credentials are looked at: by the framework, and past it.
-ROUTES: Final = (("GET", SUMMARY, None), ("POST", EVENTS, EVENT))
+PLAN: Final = "/api/user/plan"
+SPEND: Final = b'{"count": 1}'
+# Where credentials are looked at: by the framework, and by each of the two ways past it.
+ROUTES: Final = (("GET", SUMMARY, None), ("POST", EVENTS, EVENT), ("POST", PLAN, SPEND))
+OPEN: Final = [200, 202, 200]
+REFUSED: Final = [403] * len(ROUTES)
 
 
 async def answers(weir: Weir, headers: Headers) -> list[Answer]:
-    """At each of the two places."""
+    """At each of these places."""
     found = []
     for method, target, body in ROUTES:
         sent = CIMultiDict(headers)
@@ -101,27 +105,30 @@ async def test_what_is_not_one_bearer_token_is_refused(guarded: Weir, headers: H
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
 async def test_the_scheme_is_read_in_any_case(guarded: Weir, scheme: str) -> None:
     sent = [("authorization", f"{scheme} {signed(guarded, roles=['admin'])}")]
-    assert [answer.status for answer in await answers(guarded, sent)] == [200, 202]
+    assert [answer.status for answer in await answers(guarded, sent)] == OPEN
 
 
 async def test_credentials_elsewhere_are_not_looked_for(guarded: Weir) -> None:
     token = signed(guarded, roles=["admin"])
     sent = [("Cookie", f"token={token}"), ("X-Api-Key", token), ("Proxy-Authorization", token)]
-    assert [answer.status for answer in await answers(guarded, sent)] == [401, 401]
+    assert [answer.status for answer in await answers(guarded, sent)] == [401] * len(ROUTES)
 
 
 async def test_a_local_weir_takes_nobody_with_bad_credentials_for_its_user(edge: Weir) -> None:
     for token in ("garbage", signed(edge, exp=1), "weir_w_" + "0" * 49):
         for answer in await answers(edge, [*bearer(token).items()]):
             answer.problem(401)
-    # None at all are those of the user demo.
-    assert [answer.status for answer in await answers(edge, [])] == [200, 202]
+    # None at all are those of the user demo, who is not limited.
+    found = await answers(edge, [])
+    assert [answer.status for answer in found] == OPEN
+    assert [answer for answer in found if "RateLimit" in answer.headers] == []
 
 
 async def test_who_asks_is_told_before_what_is_wrong_with_the_question(guarded: Weir) -> None:
     for target in (f"{SUMMARY}?limit=many", f"{SUMMARY}?from=yesterday", "/dead-letters/7"):
         (await ask(guarded, "GET", target)).problem(401)
-    (await ask(guarded, "POST", EVENTS, b"{", {"Content-Type": "text/plain"})).problem(401)
+    for target in (EVENTS, PLAN):
+        (await ask(guarded, "POST", target, b"{", {"Content-Type": "text/plain"})).problem(401)
 
 
 @pytest.mark.parametrize(
@@ -195,17 +202,17 @@ async def test_a_local_weir_answers_under_no_other_name(edge: Weir, host: str) -
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:8000", "[::1]:8000"])
 async def test_a_local_weir_answers_under_the_names_of_this_machine(edge: Weir, host: str) -> None:
-    assert [answer.status for answer in await answers(edge, [("Host", host)])] == [200, 202]
+    assert [answer.status for answer in await answers(edge, [("Host", host)])] == OPEN
 
 
 @pytest.mark.parametrize(
     ("origin", "statuses"),
     [
-        ("https://evil.example.com", [403, 403]),
-        ("null", [403, 403]),
-        ("http://127.0.0.1.evil.example.com", [403, 403]),
-        ("http://localhost:3000", [200, 202]),
-        ("http://127.0.0.1:8000", [200, 202]),
+        ("https://evil.example.com", REFUSED),
+        ("null", REFUSED),
+        ("http://127.0.0.1.evil.example.com", REFUSED),
+        ("http://localhost:3000", OPEN),
+        ("http://127.0.0.1:8000", OPEN),
     ],
 )
 async def test_a_local_weir_takes_nothing_from_pages_of_other_sites(
@@ -215,8 +222,19 @@ async def test_a_local_weir_takes_nothing_from_pages_of_other_sites(
     assert found == statuses
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+async def test_a_local_weir_answers_nothing_that_comes_through_a_proxy(
+    edge: Weir, guarded: Weir, header: str
+) -> None:
+    for answer in await answers(edge, [(header, "127.0.0.1")]):
+        assert "WEIR_AUTH=required" in answer.problem(421)["detail"]
+    credentials = bearer(signed(guarded, roles=["admin"]))
+    found = await answers(guarded, [(header, "127.0.0.1"), *credentials.items()])
+    assert [answer.status for answer in found] == OPEN
+
+
 async def test_a_weir_that_asks_for_credentials_is_called_what_it_is_called(guarded: Weir) -> None:
     token = signed(guarded, roles=["admin"])
     sent = [("Host", "weir.example.com"), ("Origin", "https://shop.example.com")]
     found = await answers(guarded, [*sent, *bearer(token).items()])
-    assert [answer.status for answer in found] == [200, 202]
+    assert [answer.status for answer in found] == OPEN

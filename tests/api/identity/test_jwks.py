@@ -22,7 +22,7 @@ from tests.api.identity.credentials import bearer
 from tests.api.identity.provider import Provider, a_provider, serving
 from tests.api.requests import SUMMARY, ask
 from tests.services import Services
-from tests.weir import throwaway_weir
+from tests.weir import Weir, throwaway_weir
 
 SOON: Final = 10.0
 
@@ -70,6 +70,17 @@ async def test_a_public_key_is_no_secret() -> None:
             forged = hs256(claims, public.public_bytes(encoding, form), "first")
             with pytest.raises(InvalidToken, match="wrong algorithm"):
                 await check.principal(forged)
+
+
+async def no_public_key_opens(weir: Weir, provider: Provider) -> None:
+    public = provider.keys["first"].public_key()
+    claims = {"sub": "root", "roles": ["admin"], "exp": time() + 600}
+    for encoding in (serialization.Encoding.PEM, serialization.Encoding.DER):
+        secret = public.public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+        headers = bearer(hs256(claims, secret, "first"))
+        refused = await ask(weir, "GET", SUMMARY, headers=headers)
+        refused.problem(401)
+        assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
 
 
 def hs256(claims: dict[str, Any], secret: bytes, key_id: str) -> str:
@@ -315,6 +326,7 @@ async def test_an_edge_without_keys_is_not_ready_and_says_so(
         async with serving(provider):
             await weir.eventually(weir.api_ready)
             assert (await ask(weir, "GET", SUMMARY, headers=headers)).status == 200
+        await no_public_key_opens(weir, provider)
         # It is away again, and what it signed stays good.
         other = bearer(provider.sign("first", roles=["analyst"], jti="other"))
         assert (await ask(weir, "GET", SUMMARY, headers=other)).status == 200

@@ -9,13 +9,18 @@ import pytest_asyncio
 
 from deploy.api_keys import read_keys, write_key
 from schemas.api_keys import ApiKey, Kind, create_key
+from tests.api.identity.credentials import bearer, signed
 from tests.services import Services
 from tests.weir import Weir, throwaway_weir
 
 pytestmark = pytest.mark.services
 
 EVENT = {"event_type": "page_view", "path": "/"}
-LIMITS = {"WEIR_AUTH": "required", "WEIR_RATE_LIMIT_KEY": "100/hour"}
+LIMITS = {
+    "WEIR_AUTH": "required",
+    "WEIR_RATE_LIMIT_KEY": "100/hour",
+    "WEIR_RATE_LIMIT_USER": "2/hour",
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -76,6 +81,28 @@ async def test_a_key_opens_what_it_is_for_within_5_s_and_until_5_s_after_it_is_r
     for entry in (write_entry, read_entry):
         await write_key(weir.kafka, entry.model_copy(update={"revoked_at": now}))
     await weir.eventually(answered(401, 401), within=5)
+
+
+async def test_a_user_who_spends_too_often_is_told_so(weir: Weir, urls: list[str]) -> None:
+    headers = bearer(signed(weir, aud=None))
+
+    async def spend() -> aiohttp.ClientResponse:
+        # Counted before it is read: no worker runs here.
+        async with weir.session.post(
+            f"{urls[0]}/api/user/plan", json={"count": 0}, headers=headers
+        ) as answer:
+            return answer
+
+    for left in (1, 0):
+        answer = await spend()
+        assert answer.status == 422
+        assert answer.headers["RateLimit-Policy"] == '"user";q=2;w=3600'
+        assert answer.headers["RateLimit"].startswith(f'"user";r={left};t=')
+    answer = await spend()
+    assert answer.status == 429
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["RateLimit"].startswith('"user";r=0;t=')
+    assert 3_500 < int(answer.headers["Retry-After"]) <= 3_600
 
 
 async def test_each_process_counts_a_keys_requests_and_says_what_is_left(
