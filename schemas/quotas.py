@@ -1,6 +1,6 @@
 """Quotas as they lie on Kafka: commands to a user's account, and what was decided."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID, uuid5
 
@@ -16,6 +16,9 @@ MAX_TOP_UPS: Final = 100
 
 LATEST_MOMENT: Final = datetime(2106, 1, 1, tzinfo=UTC)
 """The end of what ClickHouse's DateTime can say."""
+
+MAX_AHEAD: Final = timedelta(minutes=5)
+"""How far one clock may be ahead of another, in what decides a period."""
 
 REQUEST_ID_HEADER: Final = "request-id"
 REPLY_PARTITION_HEADER: Final = "reply-partition"
@@ -112,7 +115,9 @@ class TopUp(_Command):
 
 
 class PlanChanged(_Command):
-    """Puts the account on a plan; `period` is the subscription's, absent: calendar months."""
+    """Puts the account on a plan; `period` is the subscription's, which has begun; absent: calendar
+    months.
+    """
 
     kind: Literal["plan_changed"] = "plan_changed"
     plan: PlanName
@@ -192,6 +197,7 @@ Problem = Literal[
     "refund_too_large",
     "unknown_plan",
     "period_over",
+    "period_not_begun",
     "too_many_top_ups",
 ]
 

@@ -75,7 +75,10 @@ class NewPlan(Body):
     plan: Annotated[PlanName, Field(examples=["pro"])]
     period: Annotated[
         Period | None,
-        Field(description="The subscription's running period; absent: calendar months in UTC."),
+        Field(
+            description="The subscription's running period; absent: calendar months in UTC. One "
+            "that has not begun is refused (`period_not_begun`)."
+        ),
     ] = None
     reason: Reason = "plan set by an admin"
 

@@ -69,9 +69,14 @@ _STATUS: Final[Mapping[ProblemCode, HTTPStatus]] = {
     "refund_too_large": HTTPStatus.CONFLICT,
     "too_many_top_ups": HTTPStatus.CONFLICT,
     "unknown_plan": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "period_not_begun": HTTPStatus.UNPROCESSABLE_ENTITY,
     "conflict": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
-_FIELDS: Final[Mapping[ProblemCode, str]] = {"unknown_plan": "plan", "conflict": NAME}
+_FIELDS: Final[Mapping[ProblemCode, str]] = {
+    "unknown_plan": "plan",
+    "period_not_begun": "period",
+    "conflict": NAME,
+}
 _SENTENCES: Final[Mapping[ProblemCode, str]] = {
     "unknown_spend": "this account has no spend with this id, or it was too long ago; "
     "`spend_id` of the answer to a spend names it",
@@ -80,6 +85,8 @@ _SENTENCES: Final[Mapping[ProblemCode, str]] = {
     "refund_too_large": "the spend was of fewer credits than this; leave `count` out for all",
     "too_many_top_ups": "this account holds as many top-ups as it may; wait until some are used",
     "unknown_plan": "there is no such plan; GET /api/plans lists them",
+    "period_not_begun": "the period has not begun yet; send the running one now, and this when it "
+    "has begun",
     "conflict": f"this {NAME} was used for another request; choose a new one",
 }
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from schemas.quotas import MAX_TOP_UPS, PlanChanged, TopUp, TopUpChange
+from schemas.quotas import MAX_AHEAD, MAX_TOP_UPS, PlanChanged, TopUp, TopUpChange
 from streams.quotas.account import HeldTopUp, Step
 from streams.quotas.asked import Asked
 from streams.quotas.periods import anchor_day, calendar_month, in_utc, subscription_period
@@ -30,7 +30,8 @@ def change_plan(asked: Asked, command: PlanChanged) -> Step:
 
     Usage is kept when that begins no later than usage last began anew, so that no change of plan
     within a period gives it back, and none away and back. A subscription's period that is over by
-    now goes on as it was before the two are compared: news of it may come late.
+    now goes on as it was before the two are compared: news of it may come late. One that has not
+    begun is refused: it would give the usage back at once.
     """
     if asked.catalogue.plan(command.plan) is None:
         return asked.refused("unknown_plan")
@@ -39,6 +40,8 @@ def change_plan(asked: Asked, command: PlanChanged) -> Step:
         period = calendar_month(asked.moment)
     else:
         period = in_utc(command.period)
+        if period.start > asked.moment + MAX_AHEAD:
+            return asked.refused("period_not_begun")
         anchor = anchor_day(period)
         if period.end <= asked.moment:
             period = subscription_period(period, anchor, asked.moment)

@@ -1,18 +1,15 @@
 """From a message to a command, or why it is none."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.explanations import explain
 from schemas.partitioning import partition_for
-from schemas.quotas import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, QuotaCommand
+from schemas.quotas import MAX_AHEAD, REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, QuotaCommand
 from streams.failures import Invalid
 from streams.records import Record
-
-MAX_AHEAD: Final = timedelta(minutes=5)
-"""How far a command's time may lie after its arrival: it decides the period."""
 
 _COMMANDS: Final[TypeAdapter[QuotaCommand]] = TypeAdapter(QuotaCommand)
 _ID_BYTES: Final = 16

@@ -1,5 +1,6 @@
 """`/api/users/{user_id}/…`: admins top up, refund and set plans, each once a key."""
 
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -99,8 +100,8 @@ async def test_a_plan_is_set_and_what_is_used_stays_used(edge: Weir) -> None:
 
 async def test_a_subscriptions_own_period_is_the_accounts(edge: Weir) -> None:
     user = somebody(edge)
-    months = await user.plan()
-    period = {"start": months["period_start"][:8] + "01T01:30:00Z", "end": "2099-01-15T00:00:00Z"}
+    start = datetime.now(UTC) - timedelta(hours=1)
+    period = {"start": start.isoformat(), "end": "2099-01-15T00:00:00Z"}
     answer = await change(user, "plan", {"plan": "pro", "period": period}, method="PUT")
     assert answer.status == 200, answer.body
     assert answer.json["resets_at"] == "2099-01-15T00:00:00.000Z"
@@ -128,6 +129,14 @@ async def test_a_subscriptions_own_period_is_the_accounts(edge: Weir) -> None:
             {
                 "plan": "pro",
                 "period": {"start": "2026-11-02T00:00:00Z", "end": "2026-11-01T00:00:00Z"},
+            },
+            "period",
+        ),
+        (
+            "plan",
+            {
+                "plan": "pro",
+                "period": {"start": "2099-01-01T00:00:00Z", "end": "2099-02-01T00:00:00Z"},
             },
             "period",
         ),

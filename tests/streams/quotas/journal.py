@@ -239,6 +239,8 @@ class Journal:
             start, end = month_of(moment)
         else:
             day = renewal_day(period.start, period.end)
+            if period.start - moment > timedelta(minutes=5):
+                return self.decision(command, decision_id, moment, "period_not_begun")
             start, end = walked(period.start, period.end, day, moment)
 
         def line(page: Page) -> None:

@@ -681,6 +681,23 @@ def test_a_plan_that_is_left_and_taken_again_with_the_same_period_keeps_the_usag
     assert desk.change_plan("pro", "2026-11-11", "2026-12-11").quota_used == 0
 
 
+@pytest.mark.parametrize("early", [timedelta(minutes=5), timedelta(minutes=5, microseconds=1)])
+def test_a_period_that_has_not_begun_is_refused_but_for_clocks_that_differ(
+    desk: Desk, early: timedelta
+) -> None:
+    desk.spend(60)
+    before = desk.account
+    period = Period(start=desk.now + early, end=desk.now + timedelta(days=30))
+    decision = desk.ask(
+        PlanChanged.model_validate({**desk.envelope(), "plan": "pro", "period": period})
+    )
+    if early == timedelta(minutes=5):
+        assert decision.applied
+        return
+    assert (decision.problem, decision.plan) == ("period_not_begun", "free")
+    assert desk.account is before
+
+
 def test_a_plan_that_is_not_in_the_catalogue_is_refused(desk: Desk) -> None:
     desk.spend(60)
     before = desk.account
