@@ -57,7 +57,7 @@ DEAD_LETTERS: Final = Topic(
     retention_ms=30 * DAY_MS,
     # A message of 1 MiB that is not text grows by a third, and its envelope by a little.
     max_message_bytes=2 * MIB,
-    written_by=("sink",),
+    written_by=("sink", "quotas"),
     read_by=("sink",),
     dead_letters=None,
 )

@@ -26,6 +26,14 @@ def test_every_event_topic_has_a_dead_letter_partner_in_the_registry(topic: Topi
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_whoever_reads_what_may_become_a_dead_letter_writes_dead_letters(topic: Topic) -> None:
+    assert topic.dead_letters in {None, DEAD_LETTERS.name}
+    if topic.dead_letters:
+        readers = set(topic.read_by) - {"producers"}
+        assert readers <= set(DEAD_LETTERS.written_by)
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_the_broker_stamps_the_arrival(topic: Topic) -> None:
     assert topic.configuration()["message.timestamp.type"] == "LogAppendTime"
 
