@@ -301,6 +301,12 @@ def decision_id_for(topic_id: str, partition: int, offset: int) -> UUID:
     return uuid5(_NAMESPACE, f"decision:{topic_id}:{partition}:{offset}")
 
 
-def threshold_id_for(user_id: str, period_start: str, threshold: int) -> UUID:
-    """The id of the event that a threshold was crossed in a period."""
-    return uuid5(_NAMESPACE, f"threshold:{len(user_id)}:{user_id}:{period_start}:{threshold}")
+def threshold_id_for(
+    user_id: str, period_number: int, period_start: datetime, threshold: int
+) -> UUID:
+    """The id of the event that a threshold was crossed in a period.
+
+    Periods may have one start, and numbers begin again after Kafka lost its data.
+    """
+    period = f"{period_number}:{period_start.astimezone(UTC).isoformat()}"
+    return uuid5(_NAMESPACE, f"threshold:{len(user_id)}:{user_id}:{period}:{threshold}")

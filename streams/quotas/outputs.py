@@ -58,7 +58,9 @@ class Outputs:
 
 def threshold_event(decision: QuotaDecision, threshold: int) -> QuotaThreshold:
     return QuotaThreshold(
-        event_id=threshold_id_for(decision.user_id, decision.period_start.isoformat(), threshold),
+        event_id=threshold_id_for(
+            decision.user_id, decision.period_number, decision.period_start, threshold
+        ),
         user_id=decision.user_id,
         threshold=threshold,
         plan=decision.plan,

@@ -30,6 +30,7 @@ from schemas.quotas import (
 from streams.quotas.account import Account, HeldTopUp, Remembered, Step
 from streams.quotas.credits import decide
 from streams.quotas.fingerprints import fingerprint
+from streams.quotas.outputs import threshold_event
 
 USER = "alice"
 
@@ -736,6 +737,20 @@ def test_a_period_that_begins_by_a_change_of_plan_has_its_own_thresholds(desk: D
     assert desk.ask(desk.spending(80)).crossed == [80]
     desk.change_plan("free", "2026-11-24", "2026-12-24")
     assert desk.ask(desk.spending(80)).crossed == [80]
+
+
+def test_periods_with_one_start_have_threshold_events_of_their_own(desk: Desk) -> None:
+    ids = set()
+    for _ in range(2):
+        decision = desk.ask(desk.spending(80))
+        assert (decision.crossed, decision.period_start) == ([80], day("2026-11-01"))
+        ids.add(threshold_event(decision, 80).event_id)
+        # A period of its own, which ends, and the calendar month again.
+        desk.now += timedelta(hours=2)
+        period = Period(start=desk.now, end=desk.now + timedelta(days=7))
+        desk.ask(PlanChanged.model_validate({**desk.envelope(), "plan": "free", "period": period}))
+        desk.change_plan("free")
+    assert len(ids) == 2
 
 
 def test_thresholds_stay_crossed_when_the_usage_is_kept(desk: Desk) -> None:
