@@ -4,7 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    model_validator,
+)
 
 from schemas.limits import EARLIEST_OCCURRED_AT, MAX_NAME_CHARACTERS
 
@@ -41,7 +49,20 @@ AccountUser = Annotated[
 Reason = Annotated[
     str, Field(min_length=1, max_length=200, description="What it was for, for the ledger.")
 ]
-Moment = Annotated[AwareDatetime, Field(strict=False, ge=EARLIEST_OCCURRED_AT, le=LATEST_MOMENT)]
+
+
+def _no_number(value: object) -> object:
+    """Refuses what pydantic would read as seconds since 1970, in quotes or not."""
+    if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value[:5]):
+        raise ValueError("write it as RFC 3339, such as 2026-11-24T09:30:00Z")
+    return value
+
+
+Moment = Annotated[
+    AwareDatetime,
+    Field(strict=False, ge=EARLIEST_OCCURRED_AT, le=LATEST_MOMENT),
+    BeforeValidator(_no_number),
+]
 Total = Annotated[int, Field(ge=0, lt=1 << 53)]
 Change = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)]
 Id = Annotated[UUID, Field(strict=False)]
