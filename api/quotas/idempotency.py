@@ -54,7 +54,9 @@ async def documented_key(
         Header(
             alias=NAME,
             description="A text of your own, such as a UUID, for this one change. The same again "
-            "gets the same answer and is done once, for at least 24 hours; with another body: 422.",
+            "gets the same answer and is done once, for at least 24 hours; with another body: 422. "
+            "What was done is remembered, and a spend that was refused; any other refusal is not, "
+            "and the same key may be used again for another body.",
             json_schema_extra={
                 "minLength": 1,
                 "maxLength": MAX_CHARACTERS,

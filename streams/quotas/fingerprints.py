@@ -10,23 +10,23 @@ _BYTES: Final = 8
 
 
 def fingerprint(command: QuotaCommand) -> str:
-    """Of what the command asks for, not of when, why and by which id: 16 hexadecimal digits.
+    """Of what the command asks for and why, not of when and by which id: 16 hexadecimal digits.
 
     '' for a show, which is not remembered. `repeatable` says how a spend is treated, not what it
-    is.
+    is. Nobody but the ledger's keeper says why an account is restored.
     """
     match command:
         case Spend():
-            content = f"spend:{command.count}"
+            content = f"spend:{command.count}:{command.reason}"
         case Refund():
-            content = f"refund:{command.spend_id}:{command.count}"
+            content = f"refund:{command.spend_id}:{command.count}:{command.reason}"
         case TopUp():
-            content = f"top_up:{command.count}:{command.lasts}"
+            content = f"top_up:{command.count}:{command.lasts}:{command.reason}"
         case PlanChanged():
             period = command.period
             # Of the instant: the zone that it is written in may differ between copies.
             ends = period and f"{period.start.timestamp()}:{period.end.timestamp()}"
-            content = f"plan_changed:{command.plan}:{ends}"
+            content = f"plan_changed:{command.plan}:{ends}:{command.reason}"
         case Restore():
             content = command.model_dump_json(exclude=_ENVELOPE)
         case Show():

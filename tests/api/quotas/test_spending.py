@@ -112,6 +112,15 @@ async def test_the_same_key_with_another_count_is_refused(edge: Weir) -> None:
     assert (await somebody(edge).spend(4, "order 1")).status == 200
 
 
+async def test_the_same_key_with_another_reason_is_refused(edge: Weir) -> None:
+    user = somebody(edge)
+    for reason, status in (("a", 200), ("b", 422), ("a", 200)):
+        body = {"count": 3, "reason": reason}
+        answer = await user.ask("POST", "/api/user/plan", body, {KEY: "order 2"})
+        assert answer.status == status, answer.body
+    assert await user.used() == 3
+
+
 async def test_a_refusal_under_a_key_stays_refused(edge: Weir) -> None:
     user = somebody(edge)
     first = await user.spend(101, "too much")

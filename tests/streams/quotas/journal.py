@@ -282,7 +282,7 @@ class Journal:
                 before = self.known.get(past.command_id)
                 self.known[past.command_id] = Known(
                     # What is not known from before is a spend in these tests.
-                    before.content if before else (decision.kind, decision.count),
+                    before.content if before else (decision.kind, decision.count, decision.reason),
                     decision,
                     decision.decided_at + kept,
                     sources,
@@ -377,13 +377,13 @@ def content(command: QuotaCommand) -> tuple[object, ...]:
         case Show():
             return ("show",)
         case Spend():
-            return ("spend", command.count)
+            return ("spend", command.count, command.reason)
         case Refund():
-            return ("refund", command.spend_id, command.count)
+            return ("refund", command.spend_id, command.count, command.reason)
         case TopUp():
-            return ("top_up", command.count, command.lasts)
+            return ("top_up", command.count, command.lasts, command.reason)
         case PlanChanged():
-            return ("plan_changed", command.plan, command.period)
+            return ("plan_changed", command.plan, command.period, command.reason)
         case Restore():
             return (command.model_dump_json(exclude={"command_id", "issued_at", "reason"}),)
 

@@ -318,6 +318,7 @@ class Quotas(RuleBasedStateMachine):
     def a_command_comes_again_with_another_content(self, command: QuotaCommand, count: int) -> None:
         if isinstance(command, Spend | TopUp | Refund):
             self.ask(command.model_copy(update={"count": count}))
+        self.ask(command.model_copy(update={"reason": "another"}))
 
     # What holds
 
