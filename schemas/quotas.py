@@ -240,7 +240,7 @@ class QuotaDecision(_Message):
     """
 
     decision_id: Annotated[
-        Id, Field(description="Of the command's place in its topic: a replay decides the same.")
+        Id, Field(description="Of the command's place in its topic, and of whether it was refused.")
     ]
     command_id: Id
     user_id: AccountUser
@@ -318,8 +318,20 @@ def command_id_for(user_id: str, idempotency_key: str) -> UUID:
 
 
 def decision_id_for(topic_id: str, partition: int, offset: int) -> UUID:
-    """The id of the decision about the command at this place; a topic made anew has another id."""
+    """The id of the decision about the command at this place; a topic made anew has another id.
+
+    Of one that changes nothing `refusal_id_for` makes the id.
+    """
     return uuid5(_NAMESPACE, f"decision:{topic_id}:{partition}:{offset}")
+
+
+def refusal_id_for(decision_id: UUID) -> UUID:
+    """The id when the command is refused.
+
+    A refusal may leave no trace in the account: with other limits a replay may apply the command,
+    and that must not be taken for a copy of the refusal.
+    """
+    return uuid5(decision_id, "refused")
 
 
 def threshold_id_for(

@@ -16,6 +16,7 @@ from schemas.quotas import (
     Restore,
     Show,
     decision_id_for,
+    refusal_id_for,
 )
 from streams.dead_letters import dead_letter
 from streams.failures import Invalid
@@ -149,7 +150,7 @@ class Accountant:
 
     def _leaving(self, case: _Case, decision: QuotaDecision, encoded: bytes) -> list[Message]:
         reply = self._reply(case, encoded)
-        if decision.decision_id != case.decision_id:
+        if decision.decision_id not in {case.decision_id, refusal_id_for(case.decision_id)}:
             # The answer to an earlier command with the same id, which is in the ledger already.
             return reply
         partition = case.lane.partition

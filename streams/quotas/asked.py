@@ -7,7 +7,14 @@ from typing import Final
 from uuid import UUID
 
 from schemas.plans import Catalogue
-from schemas.quotas import Problem, QuotaCommand, QuotaDecision, Refund, TopUpChange
+from schemas.quotas import (
+    Problem,
+    QuotaCommand,
+    QuotaDecision,
+    Refund,
+    TopUpChange,
+    refusal_id_for,
+)
 from streams.quotas.account import Account, Remembered, Step
 from streams.quotas.standing import figures
 
@@ -23,7 +30,8 @@ class Asked:
     """A command, and all that decides about it.
 
     `stored`: the account in the table, None when there is none. `account`: as it stands at
-    `moment`, which is the command's time and never before an earlier one's.
+    `moment`, which is the command's time and never before an earlier one's. `decision_id`: unless
+    it is refused.
     """
 
     command: QuotaCommand
@@ -110,7 +118,7 @@ class Asked:
         limit, quota_used, remaining = figures(account, self.catalogue)
         # Validated: model_construct is slower by a fifth.
         return QuotaDecision(
-            decision_id=self.decision_id,
+            decision_id=self.decision_id if problem is None else refusal_id_for(self.decision_id),
             command_id=command.command_id,
             user_id=command.user_id,
             kind=command.kind,

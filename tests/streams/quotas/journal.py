@@ -22,6 +22,7 @@ from schemas.quotas import (
     Spend,
     TopUp,
     TopUpChange,
+    refusal_id_for,
 )
 
 PLAN = "the plan"
@@ -335,7 +336,7 @@ class Journal:
     ) -> QuotaDecision:
         page = self.page(moment)
         return QuotaDecision(
-            decision_id=decision_id,
+            decision_id=decision_id if problem is None else refusal_id_for(decision_id),
             command_id=command.command_id,
             user_id=command.user_id,
             kind=command.kind,

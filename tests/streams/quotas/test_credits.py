@@ -201,6 +201,18 @@ def test_a_repeatable_refusal_is_given_again_for_48_hours_though_credits_are_fre
     assert desk.ask(again.model_copy(update={"issued_at": desk.now})).applied
 
 
+def test_a_refusal_is_not_taken_for_what_is_applied_when_it_is_decided_again(desk: Desk) -> None:
+    """A worker may be killed before it commits, and find other limits when it is back."""
+    command, decision_id = desk.spending(101, repeatable=False), uuid4()
+    refused, again, applied = (
+        decide(None, command, {}, plans(free=limit), decision_id).decision
+        for limit in (100, 100, 200)
+    )
+    assert [refused.problem, applied.problem] == ["quota_exceeded", None]
+    assert refused == again
+    assert refused.decision_id != applied.decision_id == decision_id
+
+
 def test_a_refusal_that_is_not_repeatable_is_not_remembered(desk: Desk) -> None:
     refused = desk.spending(101, repeatable=False)
     desk.ask(refused)

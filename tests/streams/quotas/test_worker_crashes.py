@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -102,6 +103,24 @@ async def test_without_deduplication_the_killed_workers_command_counts_twice(
     await asyncio.wait_for(worker.wait(), 60)
     start_sabotaged(quotas, SABOTAGE="no_deduplication")
     assert await caller.used(user) == 6
+
+
+async def test_a_refused_command_that_is_applied_after_all_stands_in_the_ledger(
+    quotas: Weir, caller: Caller
+) -> None:
+    user = a_user()
+    worker = start_sabotaged(quotas, STOPPED="before_the_acknowledgement")
+    await caller.send(spend(user, 101, reason="here", repeatable=False))
+    await asyncio.wait_for(worker.wait(), 60)
+    larger = quotas.folder / "larger.toml"
+    larger.write_text('version = 2\ndefault = "free"\n[plans.free]\ntitle = "Free"\nlimit = 200\n')
+    start_sabotaged(quotas, WEIR_PLANS_FILE=str(larger))
+    assert await caller.used(user) == 101
+    lines: dict[UUID, int] = {}
+    for each in await caller.decisions(user):
+        # As the sink does: of one id the first counts.
+        lines.setdefault(each.decision_id, each.change)
+    assert sum(lines.values()) == 101
 
 
 async def test_what_is_not_confirmed_is_not_committed_though_later_commands_are_there(
