@@ -12,18 +12,19 @@ from typing import NoReturn
 from uuid import UUID
 
 from deploy.commands.quotas import quotas
-from streams.quotas import accountant
-from streams.quotas.account import Remembered
+from streams.quotas import accountant, stored
+from streams.quotas.account import Account, Remembered
 from streams.quotas.accountant import Accountant
 from streams.quotas.lane import Flight, Lane
 from streams.quotas.lease import Lease
-from streams.quotas.stored import Put
+from streams.quotas.stored import Place, Put, account_value
 from streams.quotas.table import AccountsStore
 from streams.quotas.writer import Entry, Writer, Written
 
 HERE = b'"reason":"here"'
 
 _put = Lane._put
+_submit = Lane.submit
 _write_alone = Writer.write_alone
 _finish = Lane._finish
 
@@ -102,6 +103,16 @@ def nothing_is_remembered(case: object) -> dict[UUID, Remembered]:
     return {}
 
 
+def acknowledged_at_once(self: Lane, flight: Flight) -> None:
+    _submit(self, flight)
+    if flight.event is not None:
+        flight.event.ack()
+
+
+def without_outbox(place: Place, account: Account, outbox: Sequence[bytes]) -> bytes:
+    return account_value(place, account, ())
+
+
 def everything_is_newer(self: AccountsStore, value: bytes, current: bytes) -> bool:
     return False
 
@@ -119,6 +130,12 @@ def main() -> None:
         case "no_deduplication":
             Accountant._is_applied = nothing_is_applied  # type: ignore[method-assign]
             accountant._past = nothing_is_remembered
+        case "no_memory":
+            accountant._past = nothing_is_remembered
+        case "no_outbox":
+            stored.account_value = without_outbox
+        case "no_confirmation":
+            Lane.submit = acknowledged_at_once  # type: ignore[method-assign]
         case "no_merge":
             AccountsStore.is_older = everything_is_newer  # type: ignore[method-assign]
         case "no_fence":

@@ -105,6 +105,46 @@ async def test_without_deduplication_the_killed_workers_command_counts_twice(
     assert await caller.used(user) == 6
 
 
+async def test_without_its_memory_a_command_that_is_sent_twice_counts_twice(
+    quotas: Weir, caller: Caller
+) -> None:
+    user = a_user()
+    start_sabotaged(quotas, SABOTAGE="no_memory")
+    command = spend(user, 3)
+    assert [(await caller.ask(command)).quota_used for _ in range(2)] == [3, 6]
+
+
+async def test_a_command_that_is_acknowledged_before_it_is_confirmed_is_lost(
+    quotas: Weir, caller: Caller
+) -> None:
+    user = a_user(2)
+    worker = start_sabotaged(quotas, STOPPED="held", SABOTAGE="no_confirmation")
+    request_id, place, offset = await caller.send(spend(user, 3, reason="here"))
+
+    async def is_committed() -> bool:
+        return (await caller.committed()).get(place.partition) == offset + 1
+
+    await caller.until(is_committed)
+    worker.kill()
+    await worker.wait()
+    start(quotas)
+    assert await caller.used(user) == 0
+    assert request_id not in caller.replies
+    assert await caller.decisions(user) == []
+
+
+async def test_without_the_outbox_the_ledger_lacks_what_the_account_has(
+    quotas: Weir, caller: Caller
+) -> None:
+    user = a_user()
+    worker = start_sabotaged(quotas, STOPPED="after_the_change", SABOTAGE="no_outbox")
+    await caller.send(spend(user, 3, reason="here"))
+    await asyncio.wait_for(worker.wait(), 60)
+    start(quotas)
+    assert await caller.used(user) == 3
+    assert await caller.decisions(user) == []
+
+
 async def test_a_refused_command_that_is_applied_after_all_stands_in_the_ledger(
     quotas: Weir, caller: Caller
 ) -> None:
