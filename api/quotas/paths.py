@@ -5,14 +5,30 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Path
 from pydantic import TypeAdapter, ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 
 from api.problems import field_problem
 from schemas.limits import MAX_NAME_CHARACTERS
 from schemas.quotas import AccountUser
 
 MINE: Final = "/api/user"
-OF_USER: Final = "/api/users/{user_id:path}"
-"""A user's id may hold slashes, as those that are URLs do."""
+
+
+class _UserIdConvertor(Convertor[str]):
+    """Any text: ids may hold slashes, as those that are URLs do. Line breaks too, to be refused."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("user_id", _UserIdConvertor())
+
+OF_USER: Final = "/api/users/{user_id:user_id}"
 
 _account_user: Final[TypeAdapter[str]] = TypeAdapter(AccountUser)
 

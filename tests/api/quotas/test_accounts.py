@@ -159,7 +159,7 @@ async def test_a_user_of_any_name_is_reached(edge: Weir, name: str) -> None:
     assert (document["user_id"], document["quota_used"]) == (user.user_id, 3)
 
 
-@pytest.mark.parametrize("name", ["", "%00", "a%09b", "x" * 257])
+@pytest.mark.parametrize("name", ["", "%00", "a%09b", "%0A", "a%0A", "x" * 257])
 async def test_a_name_that_is_nobodys_is_refused(edge: Weir, name: str) -> None:
     answer = await an_admin(edge).ask("GET", f"/api/users/{name}/plan")
     answer.problem(422, "user_id")
