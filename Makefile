@@ -12,7 +12,7 @@ ARGS ?=
 # Tests run side by side, each worker with a Kafka and a ClickHouse of its own (1 GB); a file's
 # tests stay together, as they share what they start. `make test WORKERS=0` runs one after another.
 WORKERS ?= logical
-PARALLEL = -n $(WORKERS) --maxprocesses 4 --dist loadfile
+PARALLEL = -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # `make lock UPGRADE=--upgrade` also takes newer versions.
 UPGRADE ?=
 
