@@ -38,7 +38,9 @@ async def guarded(edge: Weir) -> Weir:
     return weir
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+# Of a module: a client that is open for longer connects again by itself, also while a test runs
+# that may open no connection.
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def topics(edge: Weir) -> AsyncIterator[LogOfTopics]:
     """What lies on the topics of that Weir."""
     async with LogOfTopics(edge) as log:
