@@ -101,14 +101,20 @@ class QuotaLoad:
         return charged
 
     async def plan(self, user: str) -> Json:
-        """What the user's plan says now."""
-        async with self.weir.session.get(
-            f"{self.edges[0]}/api/user/plan",
-            headers={"Authorization": f"Bearer {self._tokens[user]}"},
-        ) as answer:
-            document = await answer.json(content_type=None)
-            assert answer.status == 200, document
-            return document
+        """What the user's plan says, as soon as a worker can say it."""
+        found: list[Json] = []
+
+        async def said() -> bool:
+            async with self.weir.session.get(
+                f"{self.edges[0]}/api/user/plan",
+                headers={"Authorization": f"Bearer {self._tokens[user]}"},
+            ) as answer:
+                found.append(await answer.json(content_type=None))
+                assert answer.status in {200, 503}, found
+                return answer.status == 200
+
+        await self.weir.eventually(said, within=PATIENCE)
+        return found[-1]
 
     async def differences(self) -> list[str]:
         """Where what was answered, the table and its limit do not agree; empty when they do."""

@@ -86,7 +86,9 @@ async def test_every_command_and_program_sends_what_is_counted(weir: Weir) -> No
         for text in blocks("python"):
             await run(sys.executable, "-c", here(weir, text))
         for text in blocks("sh"):
-            answers = await run("bash", "-euo", "pipefail", "-c", here(weir, text))
+            answers = await run(
+                "bash", "-euo", "pipefail", "-c", here(weir, text), folder=weir.folder
+            )
             assert len(re.findall(r"-d '|--data-binary", text)) <= answers.count('"event_id"')
             assert '"errors"' not in answers
             assert '"status":"rejected"' not in answers
@@ -117,10 +119,10 @@ def check_message(record: "ConsumerRecord[bytes, bytes]") -> None:
         check("event", value)
 
 
-async def run(*command: str) -> str:
-    """What the command says; it must succeed."""
+async def run(*command: str, folder: Path | None = None) -> str:
+    """What the command says; it must succeed. It runs in the folder, which may get its files."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors.decode()

@@ -17,7 +17,7 @@ _IGNORES_SIGTERM = (
 _STARTS_ANOTHER = (
     "import subprocess, sys, time;"
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-    "print('child', child.pid, flush=True); time.sleep(60)"
+    "print(f'child {child.pid}', flush=True); time.sleep(60)"
 )
 
 
@@ -67,7 +67,7 @@ async def test_a_process_ends_when_its_starter_is_killed(tmp_path: Path) -> None
         f"p = ManagedProcess('inner', [sys.executable, '-c', {_IGNORES_SIGTERM!r}],"
         f" log=Path({str(tmp_path / 'inner.log')!r}));"
         "p.start();\nwhile not p.last_lines(): time.sleep(0.01)\n"
-        "print('child', p.pid, flush=True); time.sleep(60)",
+        "print(f'child {p.pid}', flush=True); time.sleep(60)",
     )
     starter.start()
     child = int((await _line(starter, "child")).split()[1])
