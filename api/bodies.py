@@ -37,6 +37,17 @@ def media_type_of(headers: Mapping[bytes, bytes]) -> str:
     return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
+def refuse_all_but_json(headers: Mapping[bytes, bytes]) -> None:
+    """Raises a 415 Problem for any Content-Type but JSON's; none at all is taken."""
+    media_type = media_type_of(headers)
+    if media_type not in {"application/json", ""}:
+        raise field_problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "Content-Type",
+            f"Content-Type {shown(media_type)!r} is not taken; send application/json",
+        )
+
+
 async def read_body(request: Request, headers: Mapping[bytes, bytes]) -> bytes:
     """The body's bytes, unpacked. Raises a Problem: 413 when too large, 415 for an encoding.
 

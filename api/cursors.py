@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -27,6 +27,10 @@ class Cursor:
 
     def text(self) -> str:
         return urlsafe_b64encode(orjson.dumps(astuple(self))).decode().rstrip("=")
+
+    def parameters(self, prefix: str = "cursor") -> dict[str, object]:
+        """What a question binds: `cursor_ms`, `cursor_topic` and so on."""
+        return {f"{prefix}_{name}": value for name, value in asdict(self).items()}
 
 
 FIRST_PAGE: Final = Cursor(epoch_ms(LATEST, LATEST), "~", 0, 0, 0)

@@ -114,11 +114,7 @@ async def list_events(
             **condition.parameters,
             "start": epoch_ms(question.start, EARLIEST_OCCURRED_AT),
             "end": epoch_ms(question.end, LATEST),
-            "cursor_ms": cursor.ms,
-            "cursor_topic": cursor.topic,
-            "cursor_partition": cursor.partition,
-            "cursor_incarnation": cursor.incarnation,
-            "cursor_offset": cursor.offset,
+            **cursor.parameters(),
             "limit": question.limit + 1,
         },
     )

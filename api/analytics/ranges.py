@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
-    field_validator,
 )
 
 from api.problems import field_problem
@@ -61,6 +60,17 @@ Path = Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARACTERS)]
 User = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
 
+def _not_before_start(end: datetime | None, so_far: ValidationInfo) -> datetime | None:
+    start = so_far.data.get("start")
+    if start and end and start > end:
+        raise ValueError("is before `from`; swap the two")
+    return end
+
+
+NOT_BEFORE_START: Final = AfterValidator(_not_before_start)
+"""For the end of a range, in a model that has its `start` before it."""
+
+
 class Range(BaseModel):
     """A range of time of occurrence: from inclusive, to exclusive, each open when absent."""
 
@@ -81,15 +91,8 @@ class Range(BaseModel):
     end: Annotated[
         Moment | None,
         Field(alias="to", description="As `from`, exclusive.", examples=["2026-12-01T00:00:00Z"]),
+        NOT_BEFORE_START,
     ] = None
-
-    @field_validator("end")
-    @classmethod
-    def _in_order(cls, end: datetime | None, so_far: ValidationInfo) -> datetime | None:
-        start = so_far.data.get("start")
-        if start and end and start > end:
-            raise ValueError("is before `from`; swap the two")
-        return end
 
 
 async def refuse_repeated(request: Request) -> None:

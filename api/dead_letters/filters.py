@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from api.analytics.ranges import LATEST, Moment, epoch_ms
+from api.analytics.ranges import LATEST, NOT_BEFORE_START, Moment, epoch_ms
 from api.cursors import Cursor
 from schemas.limits import EARLIEST_OCCURRED_AT
 
@@ -75,6 +75,7 @@ class Filters(BaseModel):
     end: Annotated[
         Moment | None,
         Field(alias="to", description="As `from`, exclusive.", examples=["2026-12-01T00:00:00Z"]),
+        NOT_BEFORE_START,
     ] = None
 
     @field_validator("start", "end", mode="before")
@@ -84,14 +85,6 @@ class Filters(BaseModel):
         if value is not None and not isinstance(value, str | datetime):
             raise ValueError("must be a string, such as 2026-11-24T09:30:00Z (RFC 3339)")
         return value
-
-    @field_validator("end")
-    @classmethod
-    def _in_order(cls, end: datetime | None, so_far: ValidationInfo) -> datetime | None:
-        start = so_far.data.get("start")
-        if start and end and start > end:
-            raise ValueError("is before `from`; swap the two")
-        return end
 
 
 def parameters(filters: Filters, behind: Cursor, to: Cursor | None = None) -> dict[str, object]:
@@ -105,14 +98,6 @@ def parameters(filters: Filters, behind: Cursor, to: Cursor | None = None) -> di
         "end": epoch_ms(filters.end, LATEST),
         "topic": filters.topic or "",
         "reason": filters.reason or "",
-        "cursor_ms": behind.ms,
-        "cursor_topic": behind.topic,
-        "cursor_partition": behind.partition,
-        "cursor_incarnation": behind.incarnation,
-        "cursor_offset": behind.offset,
-        "end_ms": to.ms,
-        "end_topic": to.topic,
-        "end_partition": to.partition,
-        "end_incarnation": to.incarnation,
-        "end_offset": to.offset,
+        **behind.parameters(),
+        **to.parameters("end"),
     }

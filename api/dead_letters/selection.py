@@ -8,10 +8,10 @@ import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from api.bodies import headers_of, media_type_of, parse_json, read_body
+from api.bodies import headers_of, parse_json, read_body, refuse_all_but_json
 from api.dead_letters.filters import Filters
 from api.problems import FieldProblem, Problem, field_problem
-from schemas.explanations import explain, shown
+from schemas.explanations import explain
 
 MAX_AT_ONCE: Final = 1_000
 
@@ -78,13 +78,7 @@ REQUEST_BODY: Final = {
 async def read_selection(request: Request) -> Selection:
     """The body. Raises a Problem: 400, 413, 415 or 422, which names the field."""
     headers = headers_of(request)
-    media_type = media_type_of(headers)
-    if media_type not in {"application/json", ""}:
-        raise field_problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "Content-Type",
-            f"Content-Type {shown(media_type)!r} is not taken; send application/json",
-        )
+    refuse_all_but_json(headers)
     body = await read_body(request, headers)
     try:
         orjson.loads(body)

@@ -7,9 +7,9 @@ import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.bodies import headers_of, media_type_of, parse_json, read_body
+from api.bodies import headers_of, parse_json, read_body, refuse_all_but_json
 from api.problems import MAX_ERRORS, FieldProblem, Problem, field_problem
-from schemas.explanations import explain, shown
+from schemas.explanations import explain
 
 _ADVICE: Final = {
     "extra_forbidden": "is not a member here; /docs lists those that are",
@@ -50,13 +50,7 @@ def request_body(model: type[Body], example: dict[str, object]) -> dict[str, Any
 async def read_document(request: Request, model: type[_Document]) -> _Document:
     """The body. Raises a Problem: 400, 413, 415 or 422, which names the fields."""
     headers = headers_of(request)
-    media_type = media_type_of(headers)
-    if media_type not in {"application/json", ""}:
-        raise field_problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "Content-Type",
-            f"Content-Type {shown(media_type)!r} is not taken; send application/json",
-        )
+    refuse_all_but_json(headers)
     body = await read_body(request, headers)
     try:
         orjson.loads(body)

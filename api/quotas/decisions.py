@@ -63,11 +63,7 @@ async def decisions_of(
             {
                 "user_id": user_id,
                 "since": epoch_ms(since, since),
-                "cursor_ms": behind.ms,
-                "cursor_topic": behind.topic,
-                "cursor_partition": behind.partition,
-                "cursor_incarnation": behind.incarnation,
-                "cursor_offset": behind.offset,
+                **behind.parameters(),
                 "limit": PAGE,
             },
         )

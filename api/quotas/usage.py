@@ -5,9 +5,9 @@ from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.analytics.ranges import LATEST, Moment, epoch_ms, refuse_repeated
+from api.analytics.ranges import LATEST, NOT_BEFORE_START, Moment, epoch_ms, refuse_repeated
 from api.clickhouse import ClickHouseReader, Row
 from api.cursors import FIRST_PAGE, Cursor, next_page_link, parse_cursor
 from api.identity.access import Asking, access
@@ -72,17 +72,10 @@ class UsageQuestion(BaseModel):
     end: Annotated[
         Moment | None,
         Field(alias="to", description="As `from`, exclusive.", examples=["2026-12-01T00:00:00Z"]),
+        NOT_BEFORE_START,
     ] = None
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description="How many a page holds.")] = 50
-
-    @field_validator("end")
-    @classmethod
-    def _in_order(cls, end: datetime | None, so_far: ValidationInfo) -> datetime | None:
-        start = so_far.data.get("start")
-        if start and end and start > end:
-            raise ValueError("is before `from`; swap the two")
-        return end
 
 
 class UsageItem(BaseModel):
@@ -172,11 +165,7 @@ async def _page(
             "kind": question.kind or "",
             "start": epoch_ms(question.start, EARLIEST_OCCURRED_AT),
             "end": epoch_ms(question.end, LATEST),
-            "cursor_ms": cursor.ms,
-            "cursor_topic": cursor.topic,
-            "cursor_partition": cursor.partition,
-            "cursor_incarnation": cursor.incarnation,
-            "cursor_offset": cursor.offset,
+            **cursor.parameters(),
             "limit": question.limit + 1,
         },
     )
