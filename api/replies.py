@@ -16,12 +16,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
 
-from schemas.quotas import (
-    REPLY_PARTITION_HEADER,
-    REQUEST_ID_HEADER,
-    QuotaDecision,
-    Reply,
-)
+from schemas.quotas import QuotaDecision
+from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, Reply
 from schemas.servers import KafkaSettings
 from schemas.topics import REPLIES
 

@@ -9,11 +9,15 @@ from pydantic.config import JsonDict
 from schemas.cloud_event_attributes import CloudEventAttributes, CloudEventData
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event, NewEvent
+from schemas.generation import GenerationJob, GenerationRequest, GenerationResult
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
 from schemas.topics import (
     CONVERSIONS,
     CUSTOM_EVENTS,
     DEAD_LETTERS,
+    GENERATION_JOBS,
+    GENERATION_REQUESTS,
+    GENERATION_RESULTS,
     PAGE_VIEWS,
     QUOTA_COMMANDS,
     QUOTA_DECISIONS,
@@ -129,6 +133,24 @@ PUBLISHED: Final[dict[str, PublishedSchema]] = {
             QuotaThreshold,
             "A user has used 80 % or 100 % of the limit: once a period and threshold.",
             (QUOTA_THRESHOLDS,),
+        ),
+        PublishedSchema(
+            "generation-request",
+            GenerationRequest,
+            "Asks for a social post; it is generated when the user's credits allow it.",
+            (GENERATION_REQUESTS,),
+        ),
+        PublishedSchema(
+            "generation-job",
+            GenerationJob,
+            "A social post whose credits are taken.",
+            (GENERATION_JOBS,),
+        ),
+        PublishedSchema(
+            "generation-result",
+            GenerationResult,
+            "What became of a social post, once and for good.",
+            (GENERATION_RESULTS,),
         ),
     )
 }

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from schemas.limits import EARLIEST_OCCURRED_AT, MAX_NAME_CHARACTERS
+from schemas.posts import PostOptions
 
 MAX_CREDITS: Final = 1_000_000_000
 """Of one command; what a plan or top-ups add up to stays far below 2**53, which JSON keeps."""
@@ -27,10 +28,6 @@ LATEST_MOMENT: Final = datetime(2106, 1, 1, tzinfo=UTC)
 
 MAX_AHEAD: Final = timedelta(minutes=5)
 """How far one clock may be ahead of another, in what decides a period."""
-
-REQUEST_ID_HEADER: Final = "request-id"
-REPLY_PARTITION_HEADER: Final = "reply-partition"
-"""Headers of a command that waits for a reply: 16 bytes, and a number of `replies` in ASCII."""
 
 _NAMESPACE: Final = UUID("0d3c7c35-6d8a-5c0e-9d3e-51a4e2a1d6f4")
 
@@ -117,6 +114,19 @@ class Spend(_Command):
             "remembered too, so that it gets the same answer."
         ),
     ] = True
+    post: Annotated[
+        PostOptions | None,
+        Field(
+            description="The post that these credits are for, one for each variant: once they "
+            "are taken it is generated, under the command's id as its `post_id`."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _pays_for_each_variant(self) -> Self:
+        if self.post is not None and self.count != self.post.variants:
+            raise ValueError("`count` must be the number of the post's variants")
+        return self
 
 
 class Refund(_Command):
@@ -296,13 +306,6 @@ class QuotaThreshold(_Message):
     period_start: Moment
     resets_at: Moment
     occurred_at: Moment
-
-
-class Reply(_Message):
-    """The answer to one request of one edge process, which waits for it on its partition."""
-
-    request_id: Id
-    decision: QuotaDecision
 
 
 PastCommand.model_rebuild()

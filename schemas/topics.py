@@ -8,9 +8,16 @@ from pydantic import BaseModel
 from schemas.api_keys import ApiKey, ApiKeyUse
 from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.events import Event
-from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold, Reply
+from schemas.generation import (
+    GenerationJob,
+    GenerationProgress,
+    GenerationRequest,
+    GenerationResult,
+)
+from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
+from schemas.replies import Reply
 
-Process = Literal["api", "sink", "quotas", "producers", "cli"]
+Process = Literal["api", "sink", "quotas", "social", "producers", "cli"]
 
 DAY_MS: Final = 86_400_000
 MIB: Final = 1_048_576
@@ -57,7 +64,7 @@ DEAD_LETTERS: Final = Topic(
     retention_ms=30 * DAY_MS,
     # A message of 1 MiB that is not text grows by a third, and its envelope by a little.
     max_message_bytes=2 * MIB,
-    written_by=("sink", "quotas"),
+    written_by=("sink", "quotas", "social"),
     read_by=("sink",),
     dead_letters=None,
 )
@@ -122,7 +129,7 @@ QUOTA_COMMANDS: Final = Topic(
     partitions=USER_PARTITIONS,
     retention_ms=7 * DAY_MS,
     max_message_bytes=MIB,
-    written_by=("api", "producers"),
+    written_by=("api", "social", "producers"),
     read_by=("quotas",),
     dead_letters=DEAD_LETTERS.name,
 )
@@ -180,9 +187,59 @@ REPLIES: Final = Topic(
     partitions=8,
     retention_ms=DAY_MS // 24,
     max_message_bytes=MIB,
-    written_by=("quotas",),
+    written_by=("quotas", "social"),
     read_by=("api",),
     dead_letters=None,
+)
+
+GENERATION_REQUESTS: Final = Topic(
+    name="generation-requests",
+    key="user_id",
+    model=GenerationRequest,
+    partitions=USER_PARTITIONS,
+    retention_ms=7 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("api", "producers"),
+    read_by=("social",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+GENERATION_JOBS: Final = Topic(
+    name="generation-jobs",
+    key="user_id",
+    model=GenerationJob,
+    partitions=USER_PARTITIONS,
+    # The history in ClickHouse is made of them; a sink that was away for a month misses nothing.
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("quotas",),
+    read_by=("social", "sink", "api"),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+GENERATION_PROGRESS: Final = Topic(
+    name="generation-progress",
+    key="user_id",
+    model=GenerationProgress,
+    partitions=USER_PARTITIONS,
+    # What happens now; what came of it is in the results.
+    retention_ms=DAY_MS // 24,
+    max_message_bytes=MIB,
+    written_by=("social",),
+    read_by=("api",),
+    dead_letters=None,
+)
+
+GENERATION_RESULTS: Final = Topic(
+    name="generation-results",
+    key="user_id",
+    model=GenerationResult,
+    partitions=USER_PARTITIONS,
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("social", "quotas"),
+    read_by=("sink", "api", "producers"),
+    dead_letters=DEAD_LETTERS.name,
 )
 
 API_KEYS: Final = Topic(
@@ -227,6 +284,10 @@ TOPICS: Final[tuple[Topic, ...]] = (
     QUOTA_THRESHOLDS,
     QUOTA_ACCOUNTS,
     REPLIES,
+    GENERATION_REQUESTS,
+    GENERATION_JOBS,
+    GENERATION_PROGRESS,
+    GENERATION_RESULTS,
     API_KEYS,
     API_KEY_USES,
 )

@@ -1,6 +1,6 @@
 """Decides about each command that Faust hands over; what follows goes on the partition's lane."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -15,6 +15,7 @@ from schemas.quotas import (
     Refund,
     Restore,
     Show,
+    Spend,
     decision_id_for,
     refusal_id_for,
 )
@@ -23,7 +24,7 @@ from streams.failures import Invalid
 from streams.quotas import stored
 from streams.quotas.account import Account, Remembered, Step
 from streams.quotas.credits import decide
-from streams.quotas.intake import read_command, reply_address
+from streams.quotas.intake import read_command, reply_address, waiting
 from streams.quotas.lane import Event, Flight, Lane
 from streams.quotas.outputs import Message, Outputs
 from streams.quotas.stored import Outcome, Place
@@ -149,13 +150,31 @@ class Accountant:
             raise Invalid("not_decidable", f"deciding ended in {type(error).__name__}") from error
 
     def _leaving(self, case: _Case, decision: QuotaDecision, encoded: bytes) -> list[Message]:
-        reply = self._reply(case, encoded)
-        if decision.decision_id not in {case.decision_id, refusal_id_for(case.decision_id)}:
-            # The answer to an earlier command with the same id, which is in the ledger already.
-            return reply
         partition = case.lane.partition
-        ledger = self._outputs.of_decision(partition, case.user_key, decision, encoded)
-        return [*reply, *ledger]
+        repeated = decision.decision_id not in {
+            case.decision_id,
+            refusal_id_for(case.decision_id),
+        }
+        leaving = self._reply(case, encoded)
+        if not repeated:
+            # Else it is the answer to an earlier command with this id: in the ledger already.
+            leaving += self._outputs.of_decision(partition, case.user_key, decision, encoded)
+        if isinstance(case.command, Spend) and case.command.post is not None:
+            leaving += self._of_post(case, case.command, decision, repeated=repeated)
+        return leaving
+
+    def _of_post(
+        self, case: _Case, command: Spend, decision: QuotaDecision, *, repeated: bool
+    ) -> Iterator[Message]:
+        """The job of a post that is paid for; who asks for it again gets its result again."""
+        assert command.post is not None  # noqa: S101, as who calls has seen
+        partition = case.lane.partition
+        if decision.applied:
+            yield self._outputs.job(
+                partition, command, command.post, waiting(case.record), repeated=repeated
+            )
+        elif decision.problem == "quota_exceeded" and not repeated:
+            yield self._outputs.no_job(partition, command, decision)
 
     def _reply(self, case: _Case, decision: bytes) -> list[Message]:
         address = reply_address(case.record, self._reply_partitions)

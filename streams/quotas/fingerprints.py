@@ -18,6 +18,8 @@ def fingerprint(command: QuotaCommand) -> str:
     match command:
         case Spend():
             content = f"spend:{command.count}:{command.reason}"
+            if command.post is not None:
+                content += f":{command.post.model_dump_json()}"
         case Refund():
             content = f"refund:{command.spend_id}:{command.count}:{command.reason}"
         case TopUp():

@@ -7,7 +7,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.explanations import explain
 from schemas.partitioning import partition_for
-from schemas.quotas import MAX_AHEAD, REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, QuotaCommand
+from schemas.quotas import MAX_AHEAD, QuotaCommand
+from schemas.replies import REPLY_HEADERS, REPLY_PARTITION_HEADER, REQUEST_ID_HEADER
 from streams.failures import Invalid
 from streams.records import Record
 
@@ -57,6 +58,15 @@ def reply_address(record: Record, partitions: int) -> tuple[bytes, int] | None:
     if not partition.isdigit() or len(partition) > 4 or int(partition) >= partitions:
         return None
     return request_id, int(partition)
+
+
+def waiting(record: Record) -> list[tuple[str, bytes]]:
+    """The headers by which a worker further on may answer who waits; none for nobody."""
+    return [
+        (name, value)
+        for name, value in record.headers
+        if name in REPLY_HEADERS and value is not None
+    ]
 
 
 def _invalid(error: ValidationError) -> Invalid:

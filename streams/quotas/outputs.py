@@ -1,13 +1,22 @@
 """What others get of a decision: the ledger's line, thresholds that were crossed, the reply."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from schemas.dead_letters import DeadLetter
-from schemas.quotas import QuotaDecision, QuotaThreshold, threshold_id_for
+from schemas.generation import GenerationJob, refused_result
+from schemas.posts import PostOptions
+from schemas.quotas import QuotaDecision, QuotaThreshold, Spend, threshold_id_for
 from schemas.servers import KafkaSettings
-from schemas.topics import DEAD_LETTERS, QUOTA_DECISIONS, QUOTA_THRESHOLDS, REPLIES
+from schemas.topics import (
+    DEAD_LETTERS,
+    GENERATION_JOBS,
+    GENERATION_RESULTS,
+    QUOTA_DECISIONS,
+    QUOTA_THRESHOLDS,
+    REPLIES,
+)
 
 
 class Message(NamedTuple):
@@ -17,6 +26,7 @@ class Message(NamedTuple):
     partition: int | None
     key: bytes
     value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Outputs:
@@ -27,6 +37,8 @@ class Outputs:
         self._thresholds = settings.topic(QUOTA_THRESHOLDS.name)
         self._replies = settings.topic(REPLIES.name)
         self._dead_letters = settings.topic(DEAD_LETTERS.name)
+        self._jobs = settings.topic(GENERATION_JOBS.name)
+        self._results = settings.topic(GENERATION_RESULTS.name)
 
     def of_decision(
         self, partition: int, user_key: bytes, decision: QuotaDecision, encoded: bytes
@@ -45,6 +57,39 @@ class Outputs:
             decision,
         )
         return Message(self._replies, partition, request_id, value)
+
+    def job(
+        self,
+        partition: int,
+        command: Spend,
+        post: PostOptions,
+        headers: Sequence[tuple[str, bytes]],
+        *,
+        repeated: bool,
+    ) -> Message:
+        """The post that a spend paid for; `headers`: of who waits for it."""
+        job = GenerationJob(
+            **post.model_dump(),
+            post_id=command.command_id,
+            user_id=command.user_id,
+            requested_at=command.issued_at,
+            repeated=repeated,
+        )
+        key = command.user_id.encode()
+        return Message(self._jobs, partition, key, job.model_dump_json().encode(), headers)
+
+    def no_job(self, partition: int, command: Spend, decision: QuotaDecision) -> Message:
+        """The result of a post whose credits the quota did not allow."""
+        result = refused_result(
+            post_id=command.command_id,
+            user_id=command.user_id,
+            requested_at=command.issued_at,
+            decided_at=decision.decided_at,
+            detail=f"{decision.count} credits would exceed the quota: {decision.remaining} of "
+            f"{decision.limit} remain",
+        )
+        key = command.user_id.encode()
+        return Message(self._results, partition, key, result.model_dump_json().encode())
 
     def dead_letter(self, letter: DeadLetter) -> Message:
         """A command that could not be used."""

@@ -22,6 +22,8 @@ from aiokafka.protocol.types import (
 from schemas.servers import KafkaSettings
 from schemas.topics import (
     DEAD_LETTERS,
+    GENERATION_JOBS,
+    GENERATION_RESULTS,
     QUOTA_ACCOUNTS,
     QUOTA_COMMANDS,
     QUOTA_DECISIONS,
@@ -30,7 +32,13 @@ from schemas.topics import (
     Topic,
 )
 
-_ALIKE: Final = (QUOTA_ACCOUNTS, QUOTA_DECISIONS, QUOTA_THRESHOLDS)
+_ALIKE: Final = (
+    QUOTA_ACCOUNTS,
+    QUOTA_DECISIONS,
+    QUOTA_THRESHOLDS,
+    GENERATION_JOBS,
+    GENERATION_RESULTS,
+)
 _NEEDED: Final[tuple[Topic, ...]] = (QUOTA_COMMANDS, *_ALIKE, REPLIES, DEAD_LETTERS)
 
 _TAGS = ("tags", TaggedFields)

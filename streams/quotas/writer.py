@@ -81,8 +81,8 @@ class Writer:
     async def write(self, messages: Iterable[Message]) -> None:
         """Returns when Kafka has confirmed all. Raises its error when one is refused."""
         places: dict[_Place, list[Entry]] = {}
-        for topic, partition, key, value in messages:
-            places.setdefault((topic, partition), []).append((key, value, []))
+        for topic, partition, key, value, headers in messages:
+            places.setdefault((topic, partition), []).append((key, value, list(headers)))
         await asyncio.gather(*(self._submit(place, entries) for place, entries in places.items()))
 
     async def write_alone(
@@ -136,7 +136,10 @@ class Writer:
         self, topic: str, partition: int | None, entries: Sequence[Entry]
     ) -> list[Written]:
         if partition is None:
-            sent = [await self._producer.send(topic, value, key) for key, value, _ in entries]
+            sent = [
+                await self._producer.send(topic, value, key, headers=headers)
+                for key, value, headers in entries
+            ]
             return [Written((await each).offset, 1) for each in sent]
         confirmations: list[tuple[asyncio.Future[RecordMetadata], int]] = []
         batch = self._producer.create_batch()

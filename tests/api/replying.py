@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 from aiokafka import AIOKafkaProducer
 
 from api.replies import Expected, Replies
-from schemas.quotas import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, QuotaDecision, Reply
+from schemas.quotas import QuotaDecision
+from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, Reply
 from schemas.topics import REPLIES
 from tests.weir import Weir
 

@@ -29,6 +29,9 @@ async def test_the_index_leads_to_every_schema(edge: Weir) -> None:
         "quota-command",
         "quota-decision",
         "quota-threshold",
+        "generation-request",
+        "generation-job",
+        "generation-result",
     ]
     for entry in index:
         answer = await ask(edge, "GET", entry["path"])

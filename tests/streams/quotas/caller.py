@@ -12,15 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from schemas.partitioning import partition_for
-from schemas.quotas import (
-    REPLY_PARTITION_HEADER,
-    REQUEST_ID_HEADER,
-    QuotaCommand,
-    QuotaDecision,
-    Reply,
-    Show,
-    Spend,
-)
+from schemas.quotas import QuotaCommand, QuotaDecision, Show, Spend
+from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, Reply
 from schemas.topics import QUOTA_COMMANDS, USER_PARTITIONS
 from tests.weir import Weir
 
@@ -175,6 +168,7 @@ class Caller:
             reply = Reply.model_validate_json(record.value)
             assert record.key == reply.request_id.bytes
             async with self._came:
+                assert reply.decision is not None
                 self.replies[reply.request_id] = reply.decision
                 self._came.notify_all()
 

@@ -15,7 +15,9 @@ from aiokafka import AIOKafkaProducer
 from deploy.local.managed_process import ManagedProcess
 from deploy.local.ports import free_port
 from schemas.dead_letters import DeadLetter
+from schemas.generation import GenerationJob, GenerationResult
 from schemas.partitioning import partition_for
+from schemas.posts import PostOptions
 from schemas.quotas import QuotaThreshold, Refund, TopUp
 from schemas.topics import USER_PARTITIONS
 from streams.quotas.stored import account_key, read_account, remembered_key
@@ -135,6 +137,51 @@ async def test_commands_that_nobody_waits_for_are_decided_too(caller: Caller) ->
     await caller.send(spend(user, 1), {"headers": wrong})
     after = await caller.ask(show(user))
     assert (after.limit, after.quota_used) == (before + 50, 1)
+
+
+async def test_a_spend_for_a_post_hands_the_job_on_with_who_waits_for_it(caller: Caller) -> None:
+    user = f"user-{uuid4()}"
+    command = spend(user, 2).model_copy(
+        update={"post": PostOptions(prompt="New espresso", platform="x", variants=2)}
+    )
+    first = await caller.ask(command)
+    again = await caller.ask(command)
+    assert first.applied
+    assert again == first
+    jobs = [each for each in await caller.messages("generation-jobs") if each.key == user.encode()]
+    made = [GenerationJob.model_validate_json(each.value) for each in jobs]
+    assert [each.repeated for each in made] == [False, True]
+    assert made[0].model_copy(update={"repeated": True}) == made[1]
+    assert (made[0].post_id, made[0].user_id) == (command.command_id, user)
+    assert (made[0].prompt, made[0].platform, made[0].variants) == ("New espresso", "x", 2)
+    assert made[0].requested_at == command.issued_at
+    # Each knows who asked, so that each gets the result.
+    requests = [dict(each.headers)["request-id"] for each in jobs]
+    assert len(set(requests)) == 2
+    assert {name for each in jobs for name, _ in each.headers} == {"request-id", "reply-partition"}
+
+
+async def test_a_post_beyond_the_quota_fails_and_has_no_job(caller: Caller) -> None:
+    user = f"user-{uuid4()}"
+    await caller.ask(spend(user, (await caller.ask(show(user))).limit))
+    command = spend(user, 1).model_copy(update={"post": PostOptions(prompt="New espresso")})
+    refused = await caller.ask(command)
+    assert refused.problem == "quota_exceeded"
+    other = command.model_copy(update={"post": PostOptions(prompt="Another")})
+    assert (await caller.ask(other)).problem == "conflict"
+    mine = [
+        each
+        for name in ("generation-jobs", "generation-results")
+        for each in await caller.messages(name)
+        if each.key == user.encode()
+    ]
+    [result] = [GenerationResult.model_validate_json(each.value) for each in mine]
+    assert (result.post_id, result.state, result.reason) == (
+        command.command_id,
+        "failed",
+        "quota_exceeded",
+    )
+    assert (result.credits_charged, result.credits_refunded) == (0, 0)
 
 
 async def test_what_is_no_command_becomes_a_dead_letter_and_stops_nothing(
