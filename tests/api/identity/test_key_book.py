@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
 from structlog.testing import capture_logs
 
+from api.following import TopicFollower
 from api.identity.key_book import STALE_SECONDS, HeldKeys, KeyBook
 from api.problems import Problem
 from deploy.api_keys import write_key
@@ -170,16 +172,21 @@ async def test_what_cannot_be_read_ends_its_key_and_is_logged_without_its_conten
 
 
 @pytest.mark.services
-async def test_a_connection_that_hangs_hides_a_revocation_for_less_than_5_s(weir: Weir) -> None:
+async def test_a_connection_that_hangs_hides_a_revocation_for_less_than_5_s(
+    weir: Weir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     followed: list[AIOKafkaConsumer] = []
+    follow = TopicFollower._follow
 
-    class Watched(KeyBook):
-        async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-            followed.append(consumer)
-            await super()._follow(consumer)
+    async def watched(
+        self: TopicFollower, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+    ) -> None:
+        followed.append(consumer)
+        await follow(self, consumer, ends)
 
+    monkeypatch.setattr(TopicFollower, "_follow", watched)
     presented, key = await created(weir)
-    async with Watched(weir.kafka) as book:
+    async with KeyBook(weir.kafka) as book:
         await until(lambda: book.ready)
         # As when packets are lost: nothing comes any more, and nobody says so.
         for connection in followed[0]._client._conns.values():
