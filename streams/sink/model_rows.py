@@ -16,21 +16,23 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def rows_of_model(
     model: type[_Model],
     records: Sequence[Record],
-    row: Callable[[_Model, Record], tuple[bytes, Row]],
+    row: Callable[[_Model, Record], tuple[bytes, Row] | None],
 ) -> Made:
-    """The rows of records: `row` gives id and columns, or raises Invalid."""
+    """The rows of records: `row` gives id and columns, None for no row, or raises Invalid."""
     made = Made([], [], [])
     for record in records:
         try:
-            identity, columns = row(model.model_validate_json(record.value or b""), record)
+            one = row(model.model_validate_json(record.value or b""), record)
         except ValidationError as error:
             failure = Invalid("invalid_field", invalid_event(error).detail)
             made.invalid.append((record, failure))
         except Invalid as failure:
             made.invalid.append((record, failure))
         else:
-            made.ids.append(identity)
-            made.rows.append(columns)
+            if one is not None:
+                identity, columns = one
+                made.ids.append(identity)
+                made.rows.append(columns)
     return made
 
 

@@ -16,6 +16,8 @@ from schemas.topics import (
     DEAD_LETTER_ACTIONS,
     DEAD_LETTERS,
     EVENT_TOPICS,
+    GENERATION_JOBS,
+    GENERATION_RESULTS,
     QUOTA_DECISIONS,
     Topic,
     topic_for,
@@ -27,6 +29,7 @@ from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
 from streams.sink.model_rows import arrival, rows_of_model
 from streams.sink.quota_rows import DECISION_COLUMNS, decision_rows
 from streams.sink.records import Made, Row, Source
+from streams.sink.social_rows import JOB_COLUMNS, RESULT_COLUMNS, job_rows, result_rows
 from streams.sink.visits import VisitColumns, columns_of
 
 
@@ -208,6 +211,8 @@ DESTINATIONS: Final[dict[str, Destination]] = {
     DEAD_LETTERS.name: Destination("dead_letters", DEAD_LETTER_COLUMNS, dead_letter_rows),
     DEAD_LETTER_ACTIONS.name: Destination("dead_letter_actions", ACTION_COLUMNS, action_rows),
     QUOTA_DECISIONS.name: Destination("quota_decisions", DECISION_COLUMNS, decision_rows),
+    GENERATION_JOBS.name: Destination("generation_jobs", JOB_COLUMNS, job_rows),
+    GENERATION_RESULTS.name: Destination("generation_results", RESULT_COLUMNS, result_rows),
 }
 """The topic's name in the registry → where its messages go."""
 
