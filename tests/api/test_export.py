@@ -343,6 +343,7 @@ async def test_head_answers_as_get_and_asks_nothing(exporting: Weir) -> None:
         head = await ask(exporting, "HEAD", f"{EXPORT}?format=csv&path=/none")
         assert await running(exporting, 2)
         assert (await ask(exporting, "HEAD", f"{EXPORT}?format=xml")).status == 422
+    await exporting.eventually(partial(running, exporting, 0), within=10)
     got = await get(exporting, EXPORT, format="csv", path="/none")
     assert head.status == 200
     assert head.body == b""
