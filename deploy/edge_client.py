@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from schemas.settings import Settings
 Json = Any
 
 SECONDS: Final = 30.0
+MAX_CONTENT_BYTES: Final = 64 << 20
 
 
 def _sendable(token: SecretStr) -> SecretStr:
@@ -106,6 +108,28 @@ class EdgeClient:
     ) -> Json:
         """The answer to a document that takes the place of what is there."""
         return await self._ask("PUT", path, document=document, headers=headers)
+
+    async def content(self, url: str) -> bytes:
+        """What lies at an address that Weir named; the token goes along to Weir itself alone."""
+        try:
+            is_weirs = urlsplit(url)[:2] == urlsplit(self._url)[:2]
+            async with AsyncExitStack() as stack:
+                session = self._session
+                if not is_weirs:
+                    session = await stack.enter_async_context(
+                        aiohttp.ClientSession(timeout=self._session.timeout)
+                    )
+                answer = await stack.enter_async_context(session.get(url, allow_redirects=False))
+                content = bytearray()
+                async for piece in answer.content.iter_chunked(1 << 16):
+                    content += piece
+                    if len(content) > MAX_CONTENT_BYTES:
+                        raise NoAnswer("what lies there is too large")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise NoAnswer(f"nothing answers there ({type(error).__name__})") from None
+        if answer.status != 200:
+            raise Refused(answer.status, f"the answer is status {answer.status}")
+        return bytes(content)
 
     async def _ask(
         self,
