@@ -21,12 +21,14 @@ from schemas.quotas import (
 )
 from streams.dead_letters import dead_letter
 from streams.failures import Invalid
+from streams.group.reading import Event
+from streams.messages import Message
 from streams.quotas import stored
 from streams.quotas.account import Account, Remembered, Step
 from streams.quotas.credits import decide
 from streams.quotas.intake import read_command, reply_address, waiting
-from streams.quotas.lane import Event, Flight, Lane
-from streams.quotas.outputs import Message, Outputs
+from streams.quotas.lane import Flight, Lane
+from streams.quotas.outputs import Outputs
 from streams.quotas.stored import Outcome, Place
 from streams.records import Record
 

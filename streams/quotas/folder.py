@@ -1,13 +1,10 @@
 """The worker's local copy of the accounts: whose it is, and whether it is of this Kafka."""
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from rocksdict import AccessType, Options, Rdict
@@ -20,47 +17,7 @@ TABLE: Final = "accounts"
 OFFSET_KEY: Final = b"__faust\x00offset__"
 """Faust's, under which a database holds how far it has read its changelog."""
 
-_LOCK: Final = "lock"
 _CHANGELOG: Final = "changelog"
-_INSTANCE: Final = "instance"
-
-
-class FolderNotUsable(Exception):
-    """The folder cannot be used; the message says why and what to do."""
-
-
-@contextmanager
-def own_folder(folder: Path) -> Iterator[None]:
-    """The folder is this process's alone as long as the block runs. Raises FolderNotUsable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("a+")
-    except OSError as error:
-        raise FolderNotUsable(
-            f"{folder} cannot be used ({error.strerror}); set WEIR_QUOTAS_DIR to a folder that "
-            "you may write"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise FolderNotUsable(
-                f"{folder} is used by another quotas worker ({lock.read().strip()}); give each "
-                "worker of a machine a folder of its own: WEIR_QUOTAS_DIR"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}\n")
-        lock.flush()
-        yield
-
-
-def instance_of(folder: Path) -> str:
-    """The name by which the group knows the worker of this folder, also after a restart."""
-    note = folder / _INSTANCE
-    if not note.exists():
-        note.write_text(f"{uuid4()}\n")
-    return note.read_text().strip()
 
 
 def tables_of(folder: Path) -> Path:

@@ -9,14 +9,15 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
-from streams.quotas.lease import Lease
-from streams.quotas.outputs import Message
+from streams.group.lease import Lease
+from streams.group.reading import Event
+from streams.messages import Message
 from streams.quotas.stored import Put, deletion_header
 from streams.quotas.table import AccountsStore
-from streams.quotas.writer import Writer, Written
 from streams.records import Record
+from streams.writer import Writer, Written
 
 MAX_IN_FLIGHT: Final = 64
 """Commands of a partition that are not confirmed yet; also bounds what an account carries."""
@@ -24,12 +25,6 @@ MAX_IN_FLIGHT: Final = 64
 
 class Overtaken(Exception):
     """Somebody else has written to the changelog: another worker owns the partition, or did."""
-
-
-class Event(Protocol):
-    """A message of Faust's that is acknowledged once."""
-
-    def ack(self) -> bool: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,6 @@
 """What others get of a decision: the ledger's line, thresholds that were crossed, the reply."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from schemas.dead_letters import DeadLetter
@@ -17,16 +16,7 @@ from schemas.topics import (
     QUOTA_THRESHOLDS,
     REPLIES,
 )
-
-
-class Message(NamedTuple):
-    """A message to be written; without a partition its key decides."""
-
-    topic: str
-    partition: int | None
-    key: bytes
-    value: bytes
-    headers: Sequence[tuple[str, bytes]] = ()
+from streams.messages import Message
 
 
 class Outputs:

@@ -16,6 +16,7 @@ from faust.types import TP, AppT, CollectionT, EventT
 from rocksdict import Rdict, WriteBatch
 from yarl import URL
 
+from streams.group.reading import raw_schema
 from streams.quotas.folder import OFFSET_KEY, TABLE
 from streams.quotas.stored import Put, deleted_place, is_older
 from streams.records import Headers
@@ -207,10 +208,3 @@ class AccountsTable(faust.Table[bytes, bytes]):
             if recovery.active_offsets[tp] < recovery.active_highwaters[tp]:
                 raise NotRecovered(f"{tp} was recovered only in part")
             self._on_ready(tp.partition, recovery.active_highwaters[tp] + 1)
-
-
-def raw_schema() -> faust.Schema[bytes, bytes]:
-    """Bytes as they are: Faust acknowledges, and loses, what it cannot decode."""
-    return faust.Schema(
-        key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-    )

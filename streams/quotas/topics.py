@@ -1,25 +1,7 @@
-"""The topics that the worker needs, with the ids by which Kafka tells a topic made anew."""
+"""The topics that the quotas worker needs."""
 
-from collections.abc import Sequence
-from io import BytesIO
-from typing import ClassVar, Final, NamedTuple
-from uuid import UUID
+from typing import Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import (
-    AbstractType,
-    Boolean,
-    CompactArray,
-    CompactString,
-    Int16,
-    Int32,
-    Schema,
-    TaggedFields,
-)
-
-from schemas.servers import KafkaSettings
 from schemas.topics import (
     DEAD_LETTERS,
     GENERATION_JOBS,
@@ -32,146 +14,13 @@ from schemas.topics import (
     Topic,
 )
 
-_ALIKE: Final = (
+NEEDED: Final[tuple[Topic, ...]] = (
+    QUOTA_COMMANDS,
     QUOTA_ACCOUNTS,
     QUOTA_DECISIONS,
     QUOTA_THRESHOLDS,
     GENERATION_JOBS,
     GENERATION_RESULTS,
+    REPLIES,
+    DEAD_LETTERS,
 )
-_NEEDED: Final[tuple[Topic, ...]] = (QUOTA_COMMANDS, *_ALIKE, REPLIES, DEAD_LETTERS)
-
-_TAGS = ("tags", TaggedFields)
-_NO_ID = UUID(int=0)
-
-
-class TopicsNotUsable(Exception):
-    """The topics are not as the worker needs them; the message says what to do."""
-
-
-class _Uuid(AbstractType):  # type: ignore[misc] # aiokafka is followed without its types
-    @classmethod
-    def encode(cls, value: UUID) -> bytes:
-        return value.bytes
-
-    @classmethod
-    def decode(cls, data: BytesIO) -> UUID:
-        return UUID(bytes=data.read(16))
-
-
-class _MetadataResponseV12(Response):  # type: ignore[misc] # as above
-    API_KEY = 3
-    API_VERSION = 12
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            CompactArray(
-                ("node_id", Int32),
-                ("host", CompactString("utf-8")),
-                ("port", Int32),
-                ("rack", CompactString("utf-8")),
-                _TAGS,
-            ),
-        ),
-        ("cluster_id", CompactString("utf-8")),
-        ("controller_id", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("error_code", Int16),
-                ("name", CompactString("utf-8")),
-                ("topic_id", _Uuid),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)),
-                        ("isr", CompactArray(Int32)),
-                        ("offline_replicas", CompactArray(Int32)),
-                        _TAGS,
-                    ),
-                ),
-                ("authorized_operations", Int32),
-                _TAGS,
-            ),
-        ),
-        _TAGS,
-    )
-
-
-class _MetadataRequestV12(RequestStruct):  # type: ignore[misc] # as above
-    API_KEY = 3
-    API_VERSION = 12
-    FLEXIBLE_VERSION: ClassVar[bool] = True
-    RESPONSE_TYPE = _MetadataResponseV12
-    SCHEMA = Schema(
-        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), _TAGS)),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-        _TAGS,
-    )
-
-
-class _MetadataRequest(Request[_MetadataRequestV12]):  # type: ignore[misc] # as above
-    """Version 12 (Kafka 3.0), the first that tells ids; aiokafka itself knows versions up to 5."""
-
-    API_KEY = 3
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-
-    def build(self, request_struct_class: type[_MetadataRequestV12]) -> _MetadataRequestV12:
-        topics: list[tuple[UUID, str, dict[int, bytes]]] = [
-            (_NO_ID, name, {}) for name in self._names
-        ]
-        return request_struct_class(topics, False, False, {})
-
-
-class Description(NamedTuple):
-    """Of a topic: its id, and how many partitions it has."""
-
-    topic_id: UUID
-    partitions: int
-
-
-async def describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Description]:
-    """These topics, by name; one that is missing is left out. Raises aiokafka's KafkaError."""
-    response = await admin._send_request(_MetadataRequest(names))  # noqa: SLF001, it has no other
-    found: dict[str, Description] = {}
-    for code, name, topic_id, _, partitions, *_ in response.topics:
-        error = for_code(code)
-        if error is UnknownTopicOrPartitionError:
-            continue
-        if code:
-            raise error(f"topic {name} cannot be described")
-        found[name] = Description(topic_id, len(partitions))
-    return found
-
-
-async def described(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> dict[str, Description]:
-    """The topics that a worker needs, by the registry's names.
-
-    Raises TopicsNotUsable, which says what to do, and aiokafka's KafkaError.
-    """
-    by_name = await describe(admin, [settings.topic(topic.name) for topic in _NEEDED])
-    missing = [
-        settings.topic(topic.name) for topic in _NEEDED if settings.topic(topic.name) not in by_name
-    ]
-    if missing:
-        raise TopicsNotUsable(f"topics are missing: {', '.join(missing)}; run `weir topics`")
-    topics: dict[str, Description] = {
-        topic.name: by_name[settings.topic(topic.name)] for topic in _NEEDED
-    }
-    commands = topics[QUOTA_COMMANDS.name].partitions
-    differing = [topic.name for topic in _ALIKE if topics[topic.name].partitions != commands]
-    if differing:
-        raise TopicsNotUsable(
-            f"{', '.join(differing)} must have as many partitions as {QUOTA_COMMANDS.name}, "
-            f"which has {commands}: a user's messages lie on partitions of the same number"
-        )
-    return topics

@@ -33,7 +33,9 @@ def main(folder: Path, specification: str) -> int:
     display = display_for(Console())
     # A busy machine takes longer to start a part than a test wants to wait for one that is silent.
     silent = 2.0 if "busy" in specification else 10.0
-    supervisor = Supervisor(parts, folder / "logs", display, silent_seconds=silent, stop_seconds=1.5)
+    supervisor = Supervisor(
+        parts, folder / "logs", display, silent_seconds=silent, stop_seconds=1.5
+    )
     return asyncio.run(supervisor.run(lambda: display.say("all are ready")))
 
 

@@ -12,14 +12,14 @@ from typing import NoReturn
 from uuid import UUID
 
 from deploy.commands.quotas import quotas
+from streams.group.lease import Lease
 from streams.quotas import accountant, stored
 from streams.quotas.account import Account, Remembered
 from streams.quotas.accountant import Accountant
 from streams.quotas.lane import Flight, Lane
-from streams.quotas.lease import Lease
 from streams.quotas.stored import Place, Put, account_value
 from streams.quotas.table import AccountsStore
-from streams.quotas.writer import Entry, Writer, Written
+from streams.writer import Entry, Writer, Written
 
 HERE = b'"reason":"here"'
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 from faust.types import TP
-
 from streams.quotas.app import QuotasApp
+
+from streams.group.lease import Lease
 from streams.quotas.folder import forget_unusable, own_folder, tables_of
-from streams.quotas.lease import Lease
 from streams.quotas.settings import QuotasSettings
 from streams.quotas.stored import Put, account_key, deletion_header, remembered_key
 from streams.quotas.table import AccountsStore, AccountsTable

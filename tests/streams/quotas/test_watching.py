@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
+from streams.group.lease import Lease, LeaseOver
+from streams.group.stalls import REBALANCES, STANDS_STILL, Stalled, Stalls
+from streams.group.turns import Turns
 from streams.quotas.lane import Flight
-from streams.quotas.lease import Lease, LeaseOver
-from streams.quotas.stalls import REBALANCES, STANDS_STILL, Stalled, Stalls
 from streams.quotas.stored import account_key, remembered_key
 from streams.quotas.sweep import MARGIN, SCANNED, Sweep
-from streams.quotas.turns import Turns
 from tests.streams.quotas.values import account_at, remembered_at
 
 USER = account_key("somebody")

@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 from yarl import URL
 
-from streams.quotas.lease import Lease
+from streams.group.lease import Lease
 
 COORDINATOR_SECONDS: Final = 30.0
 _PAUSE: Final = 0.1
@@ -32,15 +32,23 @@ class NoCoordinator(Exception):
 class LeasingTransport(driver.Transport):
     """Faust's way to Kafka.
 
-    `begins`: where reading the commands began last, by partition. `gives_up`: what is in flight
-    will never be confirmed, so that nobody needs to wait for it.
+    `begins`: where reading each topic began last, by partition; filled here. `gives_up`: what is
+    in flight will never be confirmed, so that nobody needs to wait for it. `drains`: waits for
+    what is in flight when partitions are taken away; without it Faust waits for ever.
     """
 
-    def __init__(self, url: list[URL], app: AppT, lease: Lease, commands: str) -> None:
+    def __init__(
+        self,
+        url: list[URL],
+        app: AppT,
+        lease: Lease,
+        begins: Mapping[str, dict[int, int]],
+        drains: Callable[[], Awaitable[None]] | None,
+    ) -> None:
         super().__init__(url, app)
         self.lease = lease
-        self.commands = commands
-        self.begins: dict[int, int] = {}
+        self.begins = begins
+        self.drains = drains
         self.gives_up = False
 
     class Consumer(driver.Consumer):
@@ -51,7 +59,11 @@ class LeasingTransport(driver.Transport):
 
         async def wait_empty(self) -> None:
             """Returns when what is in flight is done, or never will be; commits what is done."""
-            if cast("LeasingTransport", self.transport).gives_up:
+            transport = cast("LeasingTransport", self.transport)
+            if transport.gives_up:
+                await self.commit_and_end_transactions()
+            elif transport.drains is not None:
+                await transport.drains()
                 await self.commit_and_end_transactions()
             else:
                 await super().wait_empty()
@@ -99,22 +111,22 @@ class _LeasingThread(driver.AIOKafkaConsumerThread):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Goes to where the commands are to be read; returns the offsets by partition."""
+        """Goes to where the topics are to be read; returns the offsets by partition."""
         begins: dict[TopicPartition, int] = await self.call_thread(self._seek_to_committed)
         return cast("Mapping[TP, int]", begins)
 
     async def _seek_to_committed(self) -> dict[TopicPartition, int]:
         consumer = self._ensure_consumer()
-        commands = [each for each in consumer.assignment() if each.topic == self._ours.commands]
-        if not commands:
+        ours = [each for each in consumer.assignment() if each.topic in self._ours.begins]
+        if not ours:
             return {}
-        begins = await self._committed(consumer, commands)
+        begins = await self._committed(consumer, ours)
         nothing = [each for each, offset in begins.items() if offset < 0]
         if nothing:
             begins |= await consumer.beginning_offsets(nothing)
         for each, offset in begins.items():
             consumer.seek(each, offset)
-            self._ours.begins[each.partition] = offset
+            self._ours.begins[each.topic][each.partition] = offset
         return begins
 
     async def _committed(
@@ -122,8 +134,10 @@ class _LeasingThread(driver.AIOKafkaConsumerThread):
     ) -> dict[TopicPartition, int]:
         """The group's offset of each, -1 where there is none. Raises NoCoordinator."""
         coordinator = consumer._coordinator  # noqa: SLF001
-        numbers = [each.partition for each in partitions]
-        request = OffsetFetchRequest(self.app.conf.id, [(self._ours.commands, numbers)])
+        numbers: dict[str, list[int]] = {}
+        for each in partitions:
+            numbers.setdefault(each.topic, []).append(each.partition)
+        request = OffsetFetchRequest(self.app.conf.id, list(numbers.items()))
         deadline = monotonic() + COORDINATOR_SECONDS
         while True:
             await coordinator.ensure_coordinator_known()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Final
 
-from streams.quotas.log_reader import LogReader
+from streams.group.log_reader import LogReader
 
 CHECK_SECONDS: Final = 5.0
 STANDS_STILL: Final = 10.0

@@ -15,7 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from schemas.servers import KafkaSettings
-from streams.quotas.outputs import Message
+from streams.messages import Message
 
 REQUEST_BYTES: Final = 4 << 20
 BATCH_BYTES: Final = 1 << 19

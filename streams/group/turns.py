@@ -6,7 +6,7 @@ had fetched while partitions were given out: it would take that for done, and co
 
 from collections.abc import Awaitable, Callable, MutableMapping
 
-from streams.quotas.log_reader import LogReader
+from streams.group.log_reader import LogReader
 
 
 class Turns:

@@ -1,0 +1,1 @@
+"""A worker in its consumer group: Faust, with what it leaves out."""
