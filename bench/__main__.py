@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import edge, export, freshness, memory, middleware, questions, quotas, sink
+from bench import edge, export, freshness, memory, middleware, questions, quotas, sink, social
 from tests.services import local_services
 from tests.weir import Weir, throwaway_weir
 
-PARTS = ("a", "b", "c", "d", "e", "f", "g", "h", "i")
+PARTS = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
 
 
 def say(line: str) -> None:
@@ -59,6 +59,9 @@ async def measure(folder: Path, parts: set[str]) -> None:
         if "i" in parts:
             async with throwaway_weir(services, folder) as weir:
                 await quotas.decisions(weir, folder, say)
+        if "j" in parts:
+            async with throwaway_weir(services, folder) as weir:
+                await social.posts(weir, folder, say)
 
 
 def main() -> None:

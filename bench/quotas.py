@@ -1,6 +1,5 @@
 """Quota decisions: a worker draining a backlog, and one spend after another over HTTP."""
 
-import asyncio
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,9 +8,8 @@ from time import perf_counter
 from uuid import uuid4
 
 import jwt
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
+from bench.draining import rate, written
 from bench.postgres import charges_a_second, postgres
 from deploy.local.ports import free_port
 from schemas.quotas import Spend
@@ -45,10 +43,10 @@ async def decisions(weir: Weir, folder: Path, say: Callable[[str], None]) -> Non
     plans.write_text(PLANS)
     weir.environment["WEIR_PLANS_FILE"] = str(plans)
     async with postgres(folder, users) as address:
-        rate = await _drained(weir, asking)
+        decided = await _drained(weir, asking)
         theirs = await charges_a_second(address, asking)
         say(
-            f"(i) quota decisions of one worker draining {BACKLOG:,} commands: {rate:,.0f}/s "
+            f"(i) quota decisions of one worker draining {BACKLOG:,} commands: {decided:,.0f}/s "
             f"(asked: at least {ASKED_RATE:,})"
         )
         say(f"    UPDATE … WHERE used + n <= limit in PostgreSQL: {theirs:,.0f}/s")
@@ -93,27 +91,7 @@ async def _drained(weir: Weir, users: list[str]) -> float:
             for user in users
         ],
     )
-    consumer = AIOKafkaConsumer(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    await consumer.start()
-    try:
-        consumer.assign(
-            [
-                TopicPartition(weir.topic(QUOTA_DECISIONS.name), number)
-                for number in range(QUOTA_DECISIONS.partitions)
-            ]
-        )
-        await consumer.seek_to_beginning()
-        worker = weir.start_quotas()
-        stamps: list[int] = []
-        async with asyncio.timeout(300):
-            while len(stamps) < len(users):
-                for records in (await consumer.getmany(timeout_ms=500)).values():
-                    stamps += [record.timestamp for record in records]
-        if not worker.running:
-            raise RuntimeError("\n".join(worker.last_lines()))
-    finally:
-        await consumer.stop()
-    return len(stamps) / ((max(stamps) - min(stamps)) / 1000)
+    return rate(await written(weir, QUOTA_DECISIONS, len(users), weir.start_quotas))
 
 
 def _token(weir: Weir, user: str) -> str:
