@@ -85,12 +85,13 @@ class ModelUse(_Message):
     """What one model was used for a post. Cost in millionths of a US dollar, at list price."""
 
     model: str
-    calls: Annotated[int, Field(ge=0)]
-    input_tokens: Annotated[int, Field(ge=0)]
-    output_tokens: Annotated[int, Field(ge=0)]
-    images: Annotated[int, Field(ge=0)] = 0
+    calls: Annotated[int, Field(ge=0, lt=1 << 32)]
+    input_tokens: Annotated[int, Field(ge=0, lt=1 << 53)]
+    output_tokens: Annotated[int, Field(ge=0, lt=1 << 53)]
+    images: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     cost_micros: Annotated[
-        int | None, Field(ge=0, description="Null: the model's price is not known here.")
+        int | None,
+        Field(ge=0, lt=1 << 53, description="Null: the model's price is not known here."),
     ]
 
 

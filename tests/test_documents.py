@@ -19,6 +19,7 @@ from schemas import limits
 from schemas.topics import DAY_MS, TOPICS, Topic
 from streams.quotas.settings import QuotasSettings
 from streams.sink.settings import SinkSettings
+from streams.social.settings import SocialSettings
 
 CHECKOUT: Final = Path(__file__).parents[1]
 DOCS: Final = CHECKOUT / "docs"
@@ -31,6 +32,7 @@ KINDS: Final[tuple[type[BaseSettings], ...]] = (
     ApiSettings,
     SinkSettings,
     QuotasSettings,
+    SocialSettings,
     LocalSettings,
     EmbeddedClickHouseSettings,
     ReplaySettings,
@@ -38,7 +40,7 @@ KINDS: Final[tuple[type[BaseSettings], ...]] = (
 )
 # Read beside the settings classes: by an option of `weir replay`, and by the tests.
 OTHERS: Final = {"WEIR_URL": "", "WEIR_TEST_SERVICES": ""}
-SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE)_[A-Z_]+\b")
+SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI)_[A-Z_]+\b")
 NONE: Final = "\N{EN DASH}"
 IGNORED: Final = re.compile(r"\.(?:gz|png|ico|woff2)$")
 

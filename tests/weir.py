@@ -43,6 +43,7 @@ class Weir:
             "WEIR_SINK_GROUP": name,
             "WEIR_SINK_SESSION_TIMEOUT": "3",
             "WEIR_QUOTAS_GROUP": f"{name}-quotas",
+            "WEIR_SOCIAL_GROUP": f"{name}-social",
             "WEIR_DATA_DIR": str(folder / "data"),
             "WEIR_AUTH": "local",
             "WEIR_JWT_SECRET": secrets.token_hex(32),
@@ -91,6 +92,9 @@ class Weir:
 
     def start_quotas(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         return self.process(["-m", "deploy.commands", "quotas"], environment)
+
+    def start_social(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
+        return self.process(["-m", "deploy.commands", "social"], environment)
 
     async def start_api(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         """Starts the API on a free port and waits until it is ready."""

@@ -53,6 +53,7 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         "WEIR_API_PORT": str(settings.api_port),
         "WEIR_SINK_PORT": str(settings.sink_port),
         "WEIR_QUOTAS_PORT": str(settings.quotas_port),
+        "WEIR_SOCIAL_PORT": str(settings.social_port),
         "WEIR_KAFKA_PORT": str(settings.kafka_port),
         "WEIR_CLICKHOUSE_PORT": str(settings.clickhouse_port),
         "WEIR_DATA_DIR": str(settings.folder),
@@ -109,6 +110,14 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         after=("topics",),
         restarts=True,
     )
+    social = part(
+        "social",
+        "Social posts",
+        _python("deploy.commands", "social"),
+        stop_deadline=5.0,
+        after=("topics",),
+        restarts=True,
+    )
     api = part(
         "api",
         "API",
@@ -118,7 +127,7 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         after=prepared,
         probe=answers(settings.api_port, "/readyz"),
     )
-    return [*servers, *steps, sink, quotas, api]
+    return [*servers, *steps, sink, quotas, social, api]
 
 
 def _python(*arguments: str) -> list[str]:

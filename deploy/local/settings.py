@@ -20,6 +20,7 @@ class LocalSettings(Settings):
     clickhouse_port: Annotated[Port, Field(alias="WEIR_CLICKHOUSE_PORT")] = 8123
     sink_port: Annotated[Port, Field(alias="WEIR_SINK_PORT")] = 8001
     quotas_port: Annotated[Port, Field(alias="WEIR_QUOTAS_PORT")] = 8002
+    social_port: Annotated[Port, Field(alias="WEIR_SOCIAL_PORT")] = 8003
     data_dir: Annotated[Path, Field(alias="WEIR_DATA_DIR")] = Path(".weir")
     kafka_elsewhere: Annotated[str, Field(alias="KAFKA_BOOTSTRAP_SERVERS")] = ""
     clickhouse_elsewhere: Annotated[SecretStr, Field(alias="CLICKHOUSE_URL")] = SecretStr("")
@@ -41,6 +42,7 @@ class LocalSettings(Settings):
             "WEIR_API_PORT": ("the API", self.api_port),
             "WEIR_SINK_PORT": ("the sink's health", self.sink_port),
             "WEIR_QUOTAS_PORT": ("the quotas' health", self.quotas_port),
+            "WEIR_SOCIAL_PORT": ("the social posts' health", self.social_port),
         }
         if not self.kafka_elsewhere:
             ports["WEIR_KAFKA_PORT"] = ("Kafka", self.kafka_port)

@@ -64,6 +64,8 @@ class LeasingTransport(driver.Transport):
                 await self.commit_and_end_transactions()
             elif transport.drains is not None:
                 await transport.drains()
+                # What is not done by now is handed over again, here or elsewhere.
+                self.unacked.clear()
                 await self.commit_and_end_transactions()
             else:
                 await super().wait_empty()

@@ -26,11 +26,12 @@ from streams.messages import Message
 from streams.quotas import stored
 from streams.quotas.account import Account, Remembered, Step
 from streams.quotas.credits import decide
-from streams.quotas.intake import read_command, reply_address, waiting
+from streams.quotas.intake import read_command
 from streams.quotas.lane import Flight, Lane
 from streams.quotas.outputs import Outputs
 from streams.quotas.stored import Outcome, Place
 from streams.records import Record
+from streams.replying import reply_address, waiting
 
 log = structlog.get_logger()
 

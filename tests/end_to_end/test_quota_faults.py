@@ -57,7 +57,7 @@ class Workers:
         self._running[number] = process
         if wait:
             await self._weir.eventually(
-                partial(says, process, "quotas worker ready"), process=process
+                partial(says, process, "worker ready"), process=process
             )
 
     async def kill(self, number: int) -> None:

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 from faust.types import TP
-from streams.quotas.app import QuotasApp
+from streams.group.app import GroupApp, Membership
+from streams.group.folder import own_folder
 
 from streams.group.lease import Lease
-from streams.quotas.folder import forget_unusable, own_folder, tables_of
-from streams.quotas.settings import QuotasSettings
+from streams.quotas.folder import forget_unusable, tables_of
 from streams.quotas.stored import Put, account_key, deletion_header, remembered_key
 from streams.quotas.table import AccountsStore, AccountsTable
 from tests.streams.quotas.values import NOW_TOPIC, account_at, remembered_at
@@ -23,8 +23,10 @@ COMMAND = remembered_key(USER, uuid4())
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AccountsStore]:
-    settings = QuotasSettings(own_folder=str(tmp_path))
-    app = QuotasApp(settings, Lease(6), "commands", instance="one", datadir=tables_of(tmp_path))
+    membership = Membership(
+        "127.0.0.1:1", "group", "one", tables_of(tmp_path), session_timeout=6, revoke_timeout=12
+    )
+    app = GroupApp(membership, Lease(6), ["commands"])
     failures: list[BaseException] = []
     table = AccountsTable(
         app,
@@ -131,5 +133,5 @@ def test_a_damaged_copy_is_deleted(store: AccountsStore, tmp_path: Path) -> None
 
 def test_a_folder_can_be_had_again_once_it_is_free(tmp_path: Path) -> None:
     for _ in range(2):
-        with own_folder(tmp_path / "new" / "folder"):
+        with own_folder(tmp_path / "new" / "folder", worker="quotas", setting="WEIR_QUOTAS_DIR"):
             pass

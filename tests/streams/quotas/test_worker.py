@@ -242,11 +242,11 @@ async def test_a_worker_says_nothing_but_that_it_is_ready_and_ends_soon(
 ) -> None:
     own = worker.weir.folder / "other"
     second = worker.weir.start_quotas({"WEIR_QUOTAS_DIR": str(own)})
-    await worker.weir.eventually(lambda: _says(second, "quotas worker ready"), process=second)
+    await worker.weir.eventually(lambda: _says(second, "worker ready"), process=second)
     async with asyncio.timeout(5):
         assert await second.stop(5) == 0
     events = [json.loads(line) for line in second.log.read_text().splitlines()]
-    assert [each["event"] for each in events] == ["quotas worker ready", "quotas worker stopped"]
+    assert [each["event"] for each in events] == ["worker ready", "worker stopped"]
     # And the users that it had are the first one's again.
     assert (await caller.ask(show("anyone"))).quota_used == 0
 

@@ -1,0 +1,183 @@
+"""What is remembered of posts: the parts that are made, and the one outcome of each.
+
+An outcome is decided by the creation of an object, which exactly one writer of all succeeds in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Final, Literal, TypeVar
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.generation import (
+    MAX_CAPTION_CHARACTERS,
+    GenerationJob,
+    GenerationResult,
+    ModelUse,
+    Picture,
+    generation_id,
+)
+from streams.failures import Retryable
+from streams.social.object_storage import ObjectStorage
+
+log = structlog.get_logger()
+
+FOLDER: Final = "generations"
+KEPT_DAYS: Final = 45
+"""Longer than a command is remembered: no job of a post that is swept can come any more."""
+
+MAX_UNREADABLE: Final = 8
+DELETED_AT_ONCE: Final = 500
+
+PartName = tuple[Literal["caption", "picture"], int]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stub: bool
+    usage: list[ModelUse]
+
+
+class CaptionPart(_Part):
+    """A caption that is made, and what that took."""
+
+    caption: Annotated[str, Field(min_length=1, max_length=MAX_CAPTION_CHARACTERS)]
+
+
+class PicturePart(_Part):
+    """A picture that is made and stored, and what that took."""
+
+    picture: Picture
+
+
+_Stored = TypeVar("_Stored", GenerationResult, CaptionPart, PicturePart)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """All that is known of a post before it is worked on."""
+
+    outcome: GenerationResult | None
+    captions: Mapping[int, CaptionPart]
+    pictures: Mapping[int, PicturePart]
+
+
+class Journal:
+    """Of all posts. Every method raises Retryable when the store does not work."""
+
+    def __init__(self, storage: ObjectStorage) -> None:
+        self._storage = storage
+
+    async def remembered(self, job: GenerationJob) -> Remembered:
+        """What earlier attempts at this job left behind."""
+        folder = _folder(job)
+        names = {
+            path.rpartition("/")[2]: path
+            for path in await self._storage.below(folder, limit=MAX_UNREADABLE + 16)
+        }
+        if not names:
+            return Remembered(None, {}, {})
+        outcome = await self._outcome(folder) if _outcome_name(1) in names else None
+        captions: dict[int, CaptionPart] = {}
+        pictures: dict[int, PicturePart] = {}
+        if outcome is None:
+            for number in range(1, job.variants + 1):
+                if path := names.get(f"caption-{number}.json"):
+                    caption = await self._read(path, CaptionPart)
+                    captions |= {number: caption} if caption else {}
+                if path := names.get(f"picture-{number}.json"):
+                    picture = await self._read(path, PicturePart)
+                    pictures |= {number: picture} if picture else {}
+        return Remembered(outcome, captions, pictures)
+
+    async def keep_caption(self, job: GenerationJob, number: int, part: CaptionPart) -> CaptionPart:
+        """Stores it; returns what is stored, which another may have been first with."""
+        return await self._keep(f"{_folder(job)}/caption-{number}.json", part)
+
+    async def keep_picture(self, job: GenerationJob, number: int, part: PicturePart) -> PicturePart:
+        """Stores it; returns what is stored, which another may have been first with."""
+        return await self._keep(f"{_folder(job)}/picture-{number}.json", part)
+
+    async def decide(
+        self, job: GenerationJob, result: GenerationResult
+    ) -> tuple[GenerationResult, bool]:
+        """The post's outcome from now on, and whether it is this one: the first one wins."""
+        folder = _folder(job)
+        content = result.model_dump_json().encode()
+        for turn in range(1, MAX_UNREADABLE + 1):
+            path = f"{folder}/{_outcome_name(turn)}"
+            if await self._storage.create(path, content):
+                return result, True
+            if (winner := await self._read(path, GenerationResult)) is not None:
+                return winner, winner == result
+        raise Retryable(f"no outcome below {folder} can be read; check what destroys files there")
+
+    async def sweep(self, now: datetime, *, limit: int) -> int:
+        """Deletes what is too old to be asked for, `limit` objects at most; how many it were."""
+        oldest = (now.astimezone(UTC) - timedelta(days=KEPT_DAYS)).date()
+        deleted = 0
+        for folder in sorted(await self._storage.folders(FOLDER)):
+            day = _day(folder)
+            if day is None or day >= oldest:
+                continue
+            while deleted < limit:
+                paths = await self._storage.below(
+                    folder, limit=min(DELETED_AT_ONCE, limit - deleted)
+                )
+                if not paths:
+                    break
+                await self._storage.delete(paths)
+                deleted += len(paths)
+        return deleted
+
+    async def _outcome(self, folder: str) -> GenerationResult | None:
+        for turn in range(1, MAX_UNREADABLE + 1):
+            path = f"{folder}/{_outcome_name(turn)}"
+            content = await self._storage.read(path)
+            if content is None:
+                return None
+            if (outcome := _parsed(path, content, GenerationResult)) is not None:
+                return outcome
+        return None
+
+    async def _keep(self, path: str, part: _Stored) -> _Stored:
+        content = part.model_dump_json().encode()
+        if not await self._storage.create(path, content):
+            if (winner := await self._read(path, type(part))) is not None:
+                return winner
+            await self._storage.write(path, content)
+        return part
+
+    async def _read(self, path: str, kind: type[_Stored]) -> _Stored | None:
+        content = await self._storage.read(path)
+        return None if content is None else _parsed(path, content, kind)
+
+
+def _parsed(path: str, content: bytes, kind: type[_Stored]) -> _Stored | None:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError:
+        # A disk that lost power may leave an empty file. Nobody can have acted on what it said
+        # and still need it; the next name in line decides then.
+        log.warning("unreadable object passed over", path=path, bytes=len(content))
+        return None
+
+
+def _folder(job: GenerationJob) -> str:
+    day = job.requested_at.astimezone(UTC).date().isoformat()
+    return f"{FOLDER}/{day}/{generation_id(job.user_id, job.post_id)}"
+
+
+def _outcome_name(turn: int) -> str:
+    # An unreadable outcome is never deleted: who deletes may delete another's decision.
+    return "outcome.json" if turn == 1 else f"outcome-{turn}.json"
+
+
+def _day(folder: str) -> date | None:
+    try:
+        return date.fromisoformat(folder.rpartition("/")[2])
+    except ValueError:
+        return None

@@ -1,0 +1,100 @@
+"""A partition's messages at work: begun in the order of the log, and acknowledged in it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final
+
+from streams.group.reading import Event
+
+MAX_IN_LANE: Final = 500
+"""Messages of a partition that were read and are not done; more wait in Kafka."""
+
+Work = Callable[[], Coroutine[object, object, None]]
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    event: Event
+    work: Work
+    begun: asyncio.Task[None] | None = None
+    done: bool = False
+
+
+class Lane:
+    """Works on many messages of one partition at once.
+
+    `slots` bounds how many of all lanes are worked on. A message is acknowledged when it and all
+    before it are done: what is not done when the worker ends is handed over again.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        slots: asyncio.Semaphore,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.partition = partition
+        self._slots = slots
+        self._failed = failed
+        self._tasks: deque[_Task] = deque()
+        self._changed = asyncio.Event()
+        self._waiting: deque[_Task] = deque()
+        self._any_waiting = asyncio.Event()
+        self._beginning = asyncio.create_task(self._begin())
+
+    async def room(self) -> None:
+        """Returns when one more may be submitted."""
+        while len(self._tasks) >= MAX_IN_LANE:
+            await self._change()
+
+    def submit(self, event: Event, work: Work) -> None:
+        """Begins the work as soon as there is a slot."""
+        task = _Task(event, work)
+        self._tasks.append(task)
+        self._waiting.append(task)
+        self._any_waiting.set()
+
+    async def drained(self) -> None:
+        """Begins nothing more; returns when what was begun is done."""
+        self._beginning.cancel()
+        while any(each.begun is not None and not each.done for each in self._tasks):
+            await self._change()
+
+    def close(self) -> None:
+        """Drops what is not done."""
+        self._beginning.cancel()
+        for each in self._tasks:
+            if each.begun is not None:
+                each.begun.cancel()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _begin(self) -> None:
+        while True:
+            await self._any_waiting.wait()
+            await self._slots.acquire()
+            if not self._waiting:
+                self._slots.release()
+                self._any_waiting.clear()
+                continue
+            task = self._waiting.popleft()
+            task.begun = asyncio.create_task(self._run(task, task.work()))
+
+    async def _run(self, task: _Task, working: Awaitable[None]) -> None:
+        try:
+            await working
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._failed(error)
+            raise
+        finally:
+            self._slots.release()
+        task.done = True
+        while self._tasks and self._tasks[0].done:
+            self._tasks.popleft().event.ack()
+        self._changed.set()

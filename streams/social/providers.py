@@ -1,0 +1,19 @@
+"""Which provider the settings ask for."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+
+from streams.social.generator_settings import GeneratorSettings
+from streams.social.provider import PostProvider
+from streams.social.stub import StubProvider
+
+log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def opened_provider(settings: GeneratorSettings) -> AsyncIterator[PostProvider]:
+    """The provider with its connections, which end with it."""
+    log.warning("posts are made by the stub, not by OpenAI: OPENAI_API_KEY is not set")
+    yield StubProvider(settings)

@@ -1,0 +1,156 @@
+"""The social worker: one agent admits requests, the other makes the posts of jobs."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from itertools import chain
+from typing import Final
+
+from aiokafka.structs import TopicPartition
+
+from schemas.topics import GENERATION_JOBS, GENERATION_REQUESTS, REPLIES
+from streams.group.app import GroupApp, Membership
+from streams.group.folder import instance_of
+from streams.group.lease import Lease
+from streams.group.log_reader import LogReader
+from streams.group.member import WATCH_SECONDS, Member
+from streams.group.reading import Event, Reading
+from streams.group.topics import Description
+from streams.records import Record
+from streams.social.generator import Generator
+from streams.social.lane import Lane
+from streams.social.outputs import Outputs
+from streams.social.posts import Posts
+from streams.social.progress import Progress
+from streams.social.settings import SocialSettings
+from streams.writer import Writer
+
+ADMITTED_AT_ONCE: Final = 256
+REVOKE_SECONDS: Final = 20.0
+"""So long posts in the making may take to be finished when others take their users over."""
+
+REBALANCE_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 4.0
+FINISH_SECONDS: Final = 2.5
+
+
+class SocialWorker:
+    """Runs both agents: `start` joins the group, `wait_failed` ends only by raising."""
+
+    def __init__(
+        self, settings: SocialSettings, generator: Generator, topics: Mapping[str, Description]
+    ) -> None:
+        """`topics`: as Kafka describes them, by the registry's names."""
+        self._generator = generator
+        self._lease = Lease(settings.session_timeout)
+        self._writer = Writer(settings)
+        self._log = LogReader(settings)
+        self._patience = REVOKE_SECONDS
+        self._watchers: list[asyncio.Task[None]] = []
+        partitions = topics[GENERATION_JOBS.name].partitions
+        outputs = Outputs(settings, topics[REPLIES.name].partitions)
+        self._progress = Progress(self._writer, outputs, partitions)
+        self._posts = Posts(
+            generator, self._writer, outputs, self._progress.report, partitions=partitions
+        )
+        self._admitting = asyncio.Semaphore(ADMITTED_AT_ONCE)
+        self._generating = asyncio.Semaphore(settings.in_flight)
+        requests = settings.topic(GENERATION_REQUESTS.name)
+        jobs = settings.topic(GENERATION_JOBS.name)
+        membership = Membership(
+            settings.bootstrap_servers,
+            settings.group,
+            instance_of(settings.folder),
+            settings.folder / "faust",
+            session_timeout=settings.session_timeout,
+            revoke_timeout=REBALANCE_SECONDS,
+        )
+        self._app = GroupApp(membership, self._lease, [requests, jobs], drains=self._drain)
+        self._member = Member("social", self._app, self._lease, self._drop_lanes)
+        reading = partial(Reading[Lane], self._app, self._log, failed=self._member.fail)
+        self._requests = reading(requests, agent="admit", take=self._admit)
+        self._jobs = reading(jobs, agent="generate_social_post", take=self._generate)
+        self._app.on_partitions_revoked.connect(self._close_lanes)
+        self._app.on_rebalance_complete.connect(self._open_lanes)
+        self._app.finalize()
+
+    async def start(self) -> None:
+        """Joins the group. Raises aiokafka's KafkaError when Kafka cannot be reached."""
+        await self._writer.start()
+        await self._member.start([self._requests, self._jobs])
+        self._watchers += [
+            asyncio.create_task(self._progress.run()),
+            asyncio.create_task(self._watch()),
+        ]
+
+    async def assigned(self) -> None:
+        """Returns when the first assignment is complete."""
+        await self._member.assigned()
+
+    def problems(self) -> dict[str, str]:
+        """What keeps the worker from its work now: the part → a sentence. Empty: nothing."""
+        found = self._member.problems()
+        if problem := self._generator.problem():
+            found["openai"] = problem
+        return found
+
+    async def wait_failed(self) -> None:
+        """Raises why the worker cannot go on."""
+        await self._member.failure
+
+    async def stop(self) -> bool:
+        """Leaves the group; posts in the making may end in a moment. False: not in time."""
+        self._patience = FINISH_SECONDS
+        # Faust swallows cancellations: a timeout would wait with it.
+        stopping = asyncio.create_task(self._stop())
+        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+        self._drop_lanes()
+        for task in self._watchers:
+            task.cancel()
+        return stopping.done()
+
+    async def _stop(self) -> None:
+        await self._member.stop()
+        await self._log.stop()
+        await self._writer.stop()
+
+    def _admit(self, lane: Lane, record: Record, event: Event) -> None:
+        place = TopicPartition(self._requests.topic, lane.partition)
+        lane.submit(event, partial(self._posts.admit, place, record))
+
+    def _generate(self, lane: Lane, record: Record, event: Event) -> None:
+        place = TopicPartition(self._jobs.topic, lane.partition)
+        lane.submit(event, partial(self._posts.generate_social_post, place, record))
+
+    async def _open_lanes(self, *_: object, **__: object) -> None:
+        self._drop_lanes()
+        for reading, slots in ((self._requests, self._admitting), (self._jobs, self._generating)):
+            for place in self._app.consumer.assignment():
+                if place.topic == reading.topic:
+                    lane = Lane(place.partition, slots, self._member.fail)
+                    reading.open(place.partition, lane)
+
+    async def _close_lanes(self, *_: object, **__: object) -> None:
+        self._drop_lanes()
+
+    async def _drain(self) -> None:
+        draining = [asyncio.ensure_future(lane.drained()) for lane in self._lanes()]
+        if draining:
+            await asyncio.wait(draining, timeout=self._patience)
+        for each in draining:
+            each.cancel()
+
+    def _lanes(self) -> list[Lane]:
+        return [*chain(self._requests.lanes.values(), self._jobs.lanes.values())]
+
+    def _drop_lanes(self) -> None:
+        for lane in self._lanes():
+            lane.close()
+        self._requests.lanes.clear()
+        self._jobs.lanes.clear()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._lanes():
+                self._member.must_hold()
