@@ -27,7 +27,11 @@ from api.quotas.desk import QuotaDesk
 from api.replies import Replies
 from api.settings import ApiSettings
 from api.shortcut import Shortcut
-from api.state import Clock, State
+from api.social import media, new_post, posts, watching
+from api.social.board import PostBoard
+from api.social.desk import SocialDesk
+from api.state import Clock, SocialWaits, State
+from schemas.media import open_media
 from schemas.migrations import load_migrations
 from schemas.plans import read_catalogue
 from schemas.settings import read_settings_or_exit
@@ -40,10 +44,11 @@ def utc_now() -> datetime:
 def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> FastAPI:
     """The application; settings come from the environment when none are given.
 
-    Raises InvalidPlans.
+    Raises InvalidPlans and MediaNotUsable.
     """
     chosen = settings or read_settings_or_exit(ApiSettings)
     plans = read_catalogue(chosen.plans_path)
+    pictures = open_media(chosen)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -66,6 +71,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
                 opened_authenticator(chosen, publisher, clock)
             )
             replies = await stack.enter_async_context(Replies(chosen))
+            board = await stack.enter_async_context(PostBoard(chosen, clock()))
             yield State(
                 publisher=publisher,
                 clickhouse=clickhouse,
@@ -75,6 +81,12 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
                 replies=replies,
                 quotas=QuotaDesk(publisher, replies, timeout=chosen.quota_timeout),
                 plans=plans,
+                posts=board,
+                social=SocialDesk(publisher, replies, board),
+                social_waits=SocialWaits(
+                    chosen.quota_timeout, chosen.generation_wait, chosen.public_url, clock
+                ),
+                media=pictures,
             )
 
     app = FastAPI(
@@ -121,6 +133,10 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
         usage.router,
         ledgers.router,
         rebuild.router,
+        new_post.router,
+        posts.router,
+        watching.router,
+        media.router,
         health.router,
     ):
         app.include_router(router)
@@ -158,6 +174,7 @@ def _document_models(app: FastAPI) -> None:
         *actions.DOCUMENTED_MODELS,
         *mine.DOCUMENTED_MODELS,
         *accounts.DOCUMENTED_MODELS,
+        *new_post.DOCUMENTED_MODELS,
         ProblemDocument,
     )
 

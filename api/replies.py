@@ -12,6 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from api.following import Record, TopicFollower
+from schemas.generation import GenerationResult
 from schemas.quotas import QuotaDecision
 from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, Reply
 from schemas.servers import KafkaSettings
@@ -29,10 +30,14 @@ class RepliesUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A reply that is waited for: what names it on the command, and where it will stand."""
+    """Replies that are waited for: what names them on the request, and where each will stand.
+
+    A command gets a decision; a request for a post gets a decision, then a result.
+    """
 
     headers: list[tuple[str, bytes]]
     decision: asyncio.Future[QuotaDecision]
+    result: asyncio.Future[GenerationResult]
 
 
 class Replies:
@@ -45,7 +50,7 @@ class Replies:
 
     def __init__(self, settings: KafkaSettings, *, max_waiting: int = MAX_WAITING) -> None:
         self._max_waiting = max_waiting
-        self._waiting: dict[bytes, asyncio.Future[QuotaDecision]] = {}
+        self._waiting: dict[bytes, Expected] = {}
         self._follower = TopicFollower(
             settings, [REPLIES.name], self._hand_out, start="end", partition="any"
         )
@@ -63,7 +68,7 @@ class Replies:
 
     @contextmanager
     def expected(self) -> Iterator[Expected]:
-        """A reply that will be there within the block; send the command within it.
+        """Replies that will be there within the block; send the request within it.
 
         Raises RepliesUnavailable before the first connection, and when too many wait.
         """
@@ -73,16 +78,18 @@ class Replies:
         if len(self._waiting) >= self._max_waiting:
             raise RepliesUnavailable("too many requests wait for a reply")
         request_id = uuid4().bytes
-        decision: asyncio.Future[QuotaDecision] = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = decision
+        loop = asyncio.get_running_loop()
+        expected = Expected(
+            [
+                (REQUEST_ID_HEADER, request_id),
+                (REPLY_PARTITION_HEADER, str(partition).encode()),
+            ],
+            decision=loop.create_future(),
+            result=loop.create_future(),
+        )
+        self._waiting[request_id] = expected
         try:
-            yield Expected(
-                [
-                    (REQUEST_ID_HEADER, request_id),
-                    (REPLY_PARTITION_HEADER, str(partition).encode()),
-                ],
-                decision,
-            )
+            yield expected
         finally:
             del self._waiting[request_id]
 
@@ -90,19 +97,21 @@ class Replies:
         request_id = _request_id(record.key)
         if request_id not in self._waiting:
             return
-        decision = _decision(record.value)
-        if decision is None:
+        reply = _reply(record.value)
+        if reply is None:
             log.error("a reply cannot be read and is passed over", offset=record.offset)
             return
-        waiting = self._waiting[request_id]
+        expected = self._waiting[request_id]
         # A worker that died after it replied replies again: the same.
-        if not waiting.done():
-            waiting.set_result(decision)
+        if reply.decision is not None and not expected.decision.done():
+            expected.decision.set_result(reply.decision)
+        if reply.result is not None and not expected.result.done():
+            expected.result.set_result(reply.result)
 
 
-def _decision(value: bytes | None) -> QuotaDecision | None:
+def _reply(value: bytes | None) -> Reply | None:
     with contextlib.suppress(ValidationError):
-        return Reply.model_validate_json(value or b"").decision
+        return Reply.model_validate_json(value or b"")
     return None
 
 

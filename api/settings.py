@@ -2,11 +2,13 @@
 
 import ipaddress
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from api.identity.rate_limits import limit_of
 from api.identity.settings import TokenSettings
+from schemas.media import MediaSettings
 from schemas.plans import PlansSettings
 from schemas.servers import ClickHouseSettings, KafkaSettings
 
@@ -16,7 +18,15 @@ def _rate_limit(text: str) -> str:
     return text
 
 
-class ApiSettings(TokenSettings, PlansSettings, KafkaSettings, ClickHouseSettings):
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    fits = parts.scheme in {"http", "https"} and parts.hostname
+    if text and (not fits or parts.query or parts.fragment or "@" in parts.netloc):
+        raise ValueError("must look like https://weir.example.com")
+    return text.rstrip("/")
+
+
+class ApiSettings(TokenSettings, PlansSettings, MediaSettings, KafkaSettings, ClickHouseSettings):
     """Environment of the API process; times in seconds."""
 
     host: Annotated[
@@ -52,6 +62,23 @@ class ApiSettings(TokenSettings, PlansSettings, KafkaSettings, ClickHouseSetting
             description="How long a request waits for the quotas worker before it answers 503.",
         ),
     ] = 2.5
+    generation_wait: Annotated[
+        float,
+        Field(
+            alias="WEIR_GENERATION_WAIT",
+            ge=0,
+            le=300,
+            description="How long a request for a post waits for it before it answers 202.",
+        ),
+    ] = 30.0
+    public_url: Annotated[
+        str,
+        AfterValidator(_public_url),
+        Field(
+            alias="WEIR_PUBLIC_URL",
+            description="Where browsers reach this API; not set: as the request came.",
+        ),
+    ] = ""
     query_timeout: Annotated[
         float,
         Field(

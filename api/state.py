@@ -1,21 +1,38 @@
 """What a request can reach: opened by the lifespan, closed by it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypedDict, TypeVar, cast
 
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
+from obstore.store import ObjectStore
 
 from api.clickhouse import ClickHouseReader
 from api.identity.authenticator import Authenticator
 from api.publishing import Publisher
 from api.quotas.desk import QuotaDesk
 from api.replies import Replies
+from api.social.board import PostBoard
+from api.social.desk import SocialDesk
 from schemas.migrations import Migration
 from schemas.plans import Catalogue
 
 Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class SocialWaits:
+    """How long a request for a post waits for the decision and the result, in seconds.
+
+    `public_url`: in front of the paths that it answers with; '': as the request came.
+    """
+
+    decision: float
+    result: float
+    public_url: str
+    clock: Clock
 
 
 class State(TypedDict):
@@ -29,6 +46,10 @@ class State(TypedDict):
     replies: Replies
     quotas: QuotaDesk
     plans: Catalogue
+    posts: PostBoard
+    social: SocialDesk
+    social_waits: SocialWaits
+    media: ObjectStore
 
 
 def publisher(request: Request) -> Publisher:
@@ -67,6 +88,22 @@ def plans(request: Request) -> Catalogue:
     return cast("Catalogue", request.state.plans)
 
 
+def posts(request: Request) -> PostBoard:
+    return cast("PostBoard", request.state.posts)
+
+
+def social(request: Request) -> SocialDesk:
+    return cast("SocialDesk", request.state.social)
+
+
+def social_waits(request: Request) -> SocialWaits:
+    return cast("SocialWaits", request.state.social_waits)
+
+
+def media(request: Request) -> ObjectStore:
+    return cast("ObjectStore", request.state.media)
+
+
 _Found = TypeVar("_Found")
 
 
@@ -86,3 +123,6 @@ Now = Annotated[datetime, _from(now)]
 FromWorkers = Annotated[Replies, _from(replies)]
 AtQuotas = Annotated[QuotaDesk, _from(quotas)]
 Plans = Annotated[Catalogue, _from(plans)]
+FromBoard = Annotated[PostBoard, _from(posts)]
+WaitsForPosts = Annotated[SocialWaits, _from(social_waits)]
+FromMedia = Annotated[ObjectStore, _from(media)]

@@ -14,10 +14,11 @@ from tests.weir import Weir, throwaway_weir
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Weir]:
-    """A Weir with API, sink and quotas worker; tests tell their events apart by path."""
+    """A Weir with API, sink and both workers; tests tell their events apart by path."""
     async with throwaway_weir(services, tmp_path_factory.mktemp("edge")) as weir:
         weir.start_sink()
         worker = weir.start_quotas()
+        weir.start_social()
         await weir.start_api()
         await weir.eventually(weir.decides, within=120, process=worker)
         yield weir

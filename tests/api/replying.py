@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from aiokafka import AIOKafkaProducer
 
 from api.replies import Expected, Replies
+from schemas.generation import GenerationResult
 from schemas.quotas import QuotaDecision
 from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, Reply
 from schemas.topics import REPLIES
@@ -35,6 +36,20 @@ def a_decision() -> QuotaDecision:
     )
 
 
+def a_result(user_id: str = "alice") -> GenerationResult:
+    return GenerationResult(
+        post_id=uuid4(),
+        user_id=user_id,
+        state="failed",
+        reason="provider_unavailable",
+        detail="try again later",
+        credits_charged=1,
+        credits_refunded=1,
+        requested_at=NOW,
+        finished_at=NOW,
+    )
+
+
 async def write(weir: Weir, expected: Expected, value: bytes, *, key: bytes | None = None) -> None:
     """Writes a message where a worker writes the reply that is expected."""
     headers = dict(expected.headers)
@@ -48,9 +63,15 @@ async def write(weir: Weir, expected: Expected, value: bytes, *, key: bytes | No
         )
 
 
-def reply_to(expected: Expected, decision: QuotaDecision) -> bytes:
+def reply_to(
+    expected: Expected,
+    decision: QuotaDecision | None = None,
+    *,
+    result: GenerationResult | None = None,
+) -> bytes:
     request_id = UUID(bytes=dict(expected.headers)[REQUEST_ID_HEADER])
-    return Reply(request_id=request_id, decision=decision).model_dump_json().encode()
+    reply = Reply(request_id=request_id, decision=decision, result=result)
+    return reply.model_dump_json().encode()
 
 
 async def ready(weir: Weir, replies: Replies) -> None:

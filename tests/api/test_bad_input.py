@@ -246,7 +246,7 @@ async def test_a_bomb_is_refused_before_it_is_unpacked(edge: Weir, topics: LogOf
     before = await topics.ends()
     bomb = gzip.compress(b"0" * 500_000_000)
     assert len(bomb) < MAX_REQUEST_BYTES
-    [api] = [each for each in edge.processes if each.name.endswith("-api")]
+    [api, *_] = [each for each in edge.processes if each.name.endswith("-api")]
     memory = psutil.Process(api.pid).memory_info().rss
     answer = await ask(edge, "POST", EVENTS, bomb, PACKED)
     assert "unpacked, the body is larger" in answer.problem(413, "body")["detail"]

@@ -47,7 +47,13 @@ async def document(weir: Weir) -> Json:
     return (await ask(weir, "GET", "/openapi.json")).json
 
 
-PARTS = ("^/analytics/", "^/dead-letters", "^/api/", "^/(?!analytics/|dead-letters|api/)")
+PARTS = (
+    "^/analytics/",
+    "^/dead-letters",
+    "^/api/",
+    "^/social/",
+    "^/(?!analytics/|dead-letters|api/|social/)",
+)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -97,6 +103,10 @@ ANSWERS = {
     "application/vnd.apache.parquet",
     "application/x-ndjson",
     "text/csv",
+    "text/event-stream",
+    "image/png",
+    "image/webp",
+    "image/jpeg",
 }
 
 
@@ -133,6 +143,11 @@ async def test_every_operation_documents_its_problems(edge: Weir) -> None:
         ("get", f"{OF_USER}/ledger"): GUARDED | {"200", "422", "503"},
         ("post", f"{OF_USER}/rebuild"): GUARDED | {"200", "404", "422", "503"},
         ("get", "/api/plans"): {"200", "304", "422"},
+        ("post", "/social/post"): GUARDED | {"200", "202", "413", "415", "422", "502", "503"},
+        ("get", "/social/posts"): GUARDED | {"200", "422", "503"},
+        ("get", "/social/posts/{post_id}"): GUARDED | {"200", "404", "422", "503"},
+        ("get", "/social/posts/{post_id}/events"): GUARDED | {"200", "404", "422", "503"},
+        ("get", "/media/{key}"): {"200", "304", "404", "422", "503"},
         ("get", "/schemas/"): {"200"},
         ("get", "/schemas/{name}.json"): {"200", "304", "404", "422"},
         ("get", "/healthz"): {"200"},

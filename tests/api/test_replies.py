@@ -1,9 +1,11 @@
 """Replies reach who waits for them, and nothing is waited for that cannot come."""
 
+import asyncio
+
 import pytest
 
 from api.replies import Replies, RepliesUnavailable
-from tests.api.replying import a_decision, ready, reply_to, within, write
+from tests.api.replying import a_decision, a_result, ready, reply_to, within, write
 from tests.weir import Weir
 
 pytestmark = pytest.mark.services
@@ -23,6 +25,24 @@ async def test_each_reply_reaches_its_request_and_what_is_none_is_passed_over(we
                 await write(weir, expected, reply_to(expected, decision))
             assert [await within(10, each) for each in (other, far, one)] == decisions
         assert replies._waiting == {}
+
+
+async def test_a_request_for_a_post_gets_a_decision_and_then_a_result(weir: Weir) -> None:
+    async with Replies(weir.kafka) as replies:
+        await ready(weir, replies)
+        with replies.expected() as expected, replies.expected() as at_once:
+            decision, result, other = a_decision(), a_result(), a_result()
+            await write(weir, expected, reply_to(expected, decision))
+            assert await within(10, expected) == decision
+            assert not expected.result.done()
+            # A worker that was killed decides again, and says the same.
+            await write(weir, expected, reply_to(expected, decision))
+            await write(weir, expected, reply_to(expected, result=result))
+            await write(weir, at_once, reply_to(at_once, decision, result=other))
+            async with asyncio.timeout(10):
+                assert await expected.result == result
+                assert await at_once.result == other
+            assert at_once.decision.result() == decision
 
 
 async def test_before_it_reads_nothing_is_waited_for(weir: Weir) -> None:

@@ -74,6 +74,8 @@ def row(
 LETTER: Final = "/dead-letters/{dead_letter_id}"
 NO_LETTER: Final = f"/dead-letters/{uuid4()}"
 OF_USER: Final = "/api/users/{user_id}"
+POST: Final = "/social/posts/{post_id}"
+NO_POST: Final = f"/social/posts/{uuid4()}"
 BOB: Final = "/api/users/bob"
 NEVER_CHARGED: Final = "/api/users/never-charged"
 NO_SPEND: Final = f'{{"spend_id": "{uuid4()}"}}'.encode()
@@ -118,6 +120,11 @@ MATRIX: Final = (
     row("POST", f"{OF_USER}/rebuild", Role.ADMIN, 404, target=f"{NEVER_CHARGED}/rebuild"),
     row("GET", "/api/users", Role.ADMIN, 200),
     row("GET", "/api/plans", None, 200),
+    row("POST", "/social/post", Role.USER, 200, 403, body=b'{"prompt": "New espresso"}'),
+    row("GET", "/social/posts", Role.USER, 200),
+    row("GET", POST, Role.USER, 404, target=NO_POST),
+    row("GET", f"{POST}/events", Role.USER, 404, target=f"{NO_POST}/events"),
+    row("GET", "/media/{key}", None, 404, target=f"/media/{64 * '0'}.png"),
     row("GET", "/schemas/", None, 200),
     row("GET", "/schemas/{name}.json", None, 200, target="/schemas/event.json"),
     row("GET", "/healthz", None, 200),

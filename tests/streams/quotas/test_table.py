@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 from faust.types import TP
+
 from streams.group.app import GroupApp, Membership
 from streams.group.folder import own_folder
-
 from streams.group.lease import Lease
 from streams.quotas.folder import forget_unusable, tables_of
 from streams.quotas.stored import Put, account_key, deletion_header, remembered_key
