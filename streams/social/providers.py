@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from streams.social.generator_settings import GeneratorSettings
+from streams.social.openai_provider import opened_openai
 from streams.social.provider import PostProvider
 from streams.social.stub import StubProvider
 
@@ -15,5 +16,10 @@ log = structlog.get_logger()
 @contextlib.asynccontextmanager
 async def opened_provider(settings: GeneratorSettings) -> AsyncIterator[PostProvider]:
     """The provider with its connections, which end with it."""
-    log.warning("posts are made by the stub, not by OpenAI: OPENAI_API_KEY is not set")
+    if not settings.stubbed:
+        async with opened_openai(settings) as provider:
+            yield provider
+        return
+    why = "OPENAI_USE_STUB is set" if settings.use_stub else "OPENAI_API_KEY is not set"
+    log.warning("posts are made by the stub, not by OpenAI", why=why)
     yield StubProvider(settings)
