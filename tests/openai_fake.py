@@ -221,7 +221,9 @@ def _checker(params: Any) -> Any:  # noqa: ANN401 # OpenAI's TypedDicts, which h
 @asynccontextmanager
 async def served(fake: FakeOpenAI, port: int = 0) -> AsyncIterator[str]:
     """Serves the fake as long as the block runs; yields its base URL."""
-    runner = web.AppRunner(fake.application(), access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        fake.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()

@@ -209,7 +209,7 @@ class OpenAIProvider:
         asked = _retry_after(error)
         if asked is not None:
             return asked if asked <= LONGEST_RETRY_AFTER else None
-        longest = min(LONGEST_PAUSE_SECONDS, self._first_pause * 2**attempt)
+        longest = min(LONGEST_PAUSE_SECONDS, self._first_pause * 2.0**attempt)
         # Some earlier than others, so that they do not come back all at once.
         return longest * random.uniform(0.5, 1.0)  # noqa: S311
 

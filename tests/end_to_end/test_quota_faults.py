@@ -56,9 +56,7 @@ class Workers:
         )
         self._running[number] = process
         if wait:
-            await self._weir.eventually(
-                partial(says, process, "worker ready"), process=process
-            )
+            await self._weir.eventually(partial(says, process, "worker ready"), process=process)
 
     async def kill(self, number: int) -> None:
         process = self._running[number]
