@@ -23,6 +23,7 @@ from deploy.migrate import apply_migrations
 from deploy.topics import create_topics
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.topics import TOPICS
+from streams.group.process import EX_TEMPFAIL
 from tests.services import Services
 
 # Answers are JSON of any shape; tests look into them.
@@ -49,6 +50,7 @@ class Weir:
             "WEIR_JWT_SECRET": secrets.token_hex(32),
         }
         self.processes: list[ManagedProcess] = []
+        self._kept: list[asyncio.Task[None]] = []
         self.url = ""
         self.session = aiohttp.ClientSession()
 
@@ -95,6 +97,21 @@ class Weir:
 
     def start_social(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         return self.process(["-m", "deploy.commands", "social"], environment)
+
+    async def keep(self, start: Callable[[], ManagedProcess]) -> None:
+        """Starts a worker, and again when it asks for it, as `weir up` does; returns when ready."""
+        worker = start()
+
+        async def keep() -> None:
+            process = worker
+            while await process.wait() == EX_TEMPFAIL:
+                process = start()
+
+        async def ready() -> bool:
+            return any("worker ready" in line for line in self.processes[-1].last_lines())
+
+        await self.eventually(ready, within=120)
+        self._kept.append(asyncio.create_task(keep()))
 
     async def start_api(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         """Starts the API on a free port and waits until it is ready."""
@@ -182,6 +199,8 @@ class Weir:
             await producer.stop()
 
     async def close(self) -> None:
+        for keeper in self._kept:
+            keeper.cancel()
         for process in self.processes:
             process.terminate()
         for process in self.processes:

@@ -17,10 +17,10 @@ async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
     """A Weir with API, sink and both workers; tests tell their events apart by path."""
     async with throwaway_weir(services, tmp_path_factory.mktemp("edge")) as weir:
         weir.start_sink()
-        worker = weir.start_quotas()
-        weir.start_social()
+        await weir.keep(weir.start_quotas)
+        await weir.keep(weir.start_social)
         await weir.start_api()
-        await weir.eventually(weir.decides, within=120, process=worker)
+        await weir.eventually(weir.decides)
         yield weir
 
 

@@ -14,8 +14,8 @@ import aiohttp
 import psutil
 import pytest
 
-from deploy.local.ports import free_port
 from tests.access_logs import counted_by_awk
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 
@@ -115,17 +115,7 @@ def environment_with_free_ports(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("WEIR_", "UV_CACHE", "VIRTUAL_ENV", "M2_REPO", "MAKE", "MFLAGS"))
     }
-    ports = {
-        name: str(free_port())
-        for name in (
-            "WEIR_API_PORT",
-            "WEIR_KAFKA_PORT",
-            "WEIR_CLICKHOUSE_PORT",
-            "WEIR_SINK_PORT",
-            "WEIR_QUOTAS_PORT",
-        )
-    }
-    return {**kept, **ports, **more}
+    return {**kept, **free_ports(), **more}
 
 
 async def replay(weir: Path, log: Path, folder: Path, environment: Mapping[str, str]) -> None:

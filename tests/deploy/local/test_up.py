@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.ports import free_port
 from deploy.local.settings import LocalSettings
 from schemas.settings import InvalidSettings, read_settings
+from tests.ports import free_ports
 
 
 def _up(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -34,11 +34,7 @@ def test_every_port_in_use_is_named_with_its_setting_before_anything_starts(
         kafka, api = one.getsockname()[1], other.getsockname()[1]
         done = _up(
             tmp_path,
-            WEIR_KAFKA_PORT=str(kafka),
-            WEIR_API_PORT=str(api),
-            WEIR_CLICKHOUSE_PORT=str(free_port()),
-            WEIR_SINK_PORT=str(free_port()),
-            WEIR_QUOTAS_PORT=str(free_port()),
+            **{**free_ports(), "WEIR_KAFKA_PORT": str(kafka), "WEIR_API_PORT": str(api)},
         )
     assert done.returncode == 1
     assert set(done.stderr.splitlines()) == {
@@ -99,6 +95,7 @@ def test_a_server_elsewhere_needs_no_port_here(monkeypatch: pytest.MonkeyPatch) 
         "WEIR_CLICKHOUSE_PORT",
         "WEIR_SINK_PORT",
         "WEIR_QUOTAS_PORT",
+        "WEIR_SOCIAL_PORT",
     }
     assert settings.bootstrap_servers == "kafka.example:9092"
 

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from deploy.local.ports import free_port
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.services
 
@@ -22,22 +22,19 @@ class Weir:
     """A `weir up` on a folder, on ports of its own."""
 
     def __init__(self, folder: Path) -> None:
-        names = (
-            "WEIR_API_PORT",
-            "WEIR_KAFKA_PORT",
-            "WEIR_CLICKHOUSE_PORT",
-            "WEIR_SINK_PORT",
-            "WEIR_QUOTAS_PORT",
-        )
-        self.ports = [free_port() for _ in names]
-        settings = dict(zip(names, map(str, self.ports), strict=True))
+        self.ports = free_ports()
         self._folder = folder
         self._output = folder / "output"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.commands", "up"],
                 cwd=folder,
-                env={**os.environ, **settings, "KAFKA_BOOTSTRAP_SERVERS": "", "CLICKHOUSE_URL": ""},
+                env={
+                    **os.environ,
+                    **self.ports,
+                    "KAFKA_BOOTSTRAP_SERVERS": "",
+                    "CLICKHOUSE_URL": "",
+                },
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -49,7 +46,7 @@ class Weir:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports[0]}"
+        return f"http://127.0.0.1:{self.ports['WEIR_API_PORT']}"
 
     def token(self, user: str) -> str:
         """As `weir token` prints it in the folder where Weir runs."""
@@ -101,11 +98,13 @@ def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
 ) -> None:
     weir = start()
     parts = weir.until_ready()
-    assert len(parts) == 5
+    assert len(parts) == 6
     with urlopen(f"{weir.url}/readyz") as answer:  # noqa: S310, our own address
         assert answer.status == 200
-    with urlopen(f"http://127.0.0.1:{weir.ports[3]}/readyz") as answer:
-        assert answer.status == 200
+    for part in ("SINK", "QUOTAS", "SOCIAL"):
+        port = weir.ports[f"WEIR_{part}_PORT"]
+        with urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
+            assert answer.status == 200
     assert weir.text.count("Weir is ready at") == 1
     assert f"Weir is ready at {weir.url}\n" in weir.text
     token = weir.token("alice")
@@ -115,7 +114,7 @@ def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
     assert weir.status("/dead-letters") == 200
     weir.process.send_signal(signal.SIGTERM)
     assert weir.process.wait(20) == 0
-    assert "Stopping API, Quotas, Sink, ClickHouse, Kafka" in weir.text
+    assert "Stopping API, Social posts, Quotas, Sink, ClickHouse, Kafka" in weir.text
     assert "was killed" not in weir.text
     assert _none_is_left(parts)
 
