@@ -1,7 +1,8 @@
 """The stream of social posts, as tests write to it and read from it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import uuid4
@@ -76,6 +77,28 @@ class Stream:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found += [model.model_validate_json(each.value) for each in records]
             return found
+        finally:
+            await consumer.stop()
+
+    @asynccontextmanager
+    async def new(self, topic: str, model: type[_Model]) -> AsyncIterator[AsyncIterator[_Model]]:
+        """What comes to a topic from now on, as it comes: read once, so that it costs little."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.weir.kafka.bootstrap_servers, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            places = [TopicPartition(self.weir.topic(topic), each) for each in range(4)]
+            ends = await consumer.end_offsets(places)
+            consumer.assign(places)
+            for place in places:
+                consumer.seek(place, ends[place])
+
+            async def messages() -> AsyncIterator[_Model]:
+                async for record in consumer:
+                    yield model.model_validate_json(record.value)
+
+            yield messages()
         finally:
             await consumer.stop()
 
