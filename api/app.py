@@ -1,5 +1,6 @@
 """The edge as an application: what it opens, which routes it has, how errors leave it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -41,9 +42,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> FastAPI:
+def create_app(
+    settings: ApiSettings | None = None,
+    clock: Clock = utc_now,
+    ending: asyncio.Event | None = None,
+) -> FastAPI:
     """The application; settings come from the environment when none are given.
 
+    `ending`: set when the server ends; streams that are followed end then.
     Raises InvalidPlans and MediaNotUsable.
     """
     chosen = settings or read_settings_or_exit(ApiSettings)
@@ -87,6 +93,7 @@ def create_app(settings: ApiSettings | None = None, clock: Clock = utc_now) -> F
                     chosen.quota_timeout, chosen.generation_wait, chosen.public_url, clock
                 ),
                 media=pictures,
+                ending=ending or asyncio.Event(),
             )
 
     app = FastAPI(

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.clickhouse import ClickHouseReader, NotMigrated
 from api.identity.access import PUBLIC
 from api.problems import Problem, documented, unavailable
-from api.state import FromClickHouse, FromWorkers, Identity, Migrations, ToKafka
+from api.state import FromBoard, FromClickHouse, FromWorkers, Identity, Migrations, ToKafka
 from schemas.migrations import Migration
 
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
@@ -34,6 +34,7 @@ async def healthz() -> Health:
 async def readyz(
     kafka: ToKafka,
     replies: FromWorkers,
+    posts: FromBoard,
     clickhouse: FromClickHouse,
     migrations: Migrations,
     identity: Identity,
@@ -44,9 +45,10 @@ async def readyz(
     not_ready = {**clickhouse_problem, **identity.not_ready()}
     if kafka_problem:
         not_ready = {"kafka": kafka_problem, **not_ready}
-    elif replies_problem := replies.problem():
-        # Without Kafka there are none: said once.
-        not_ready = {"replies": replies_problem, **not_ready}
+    else:
+        # Without Kafka nothing is heard of either: said once.
+        heard = {"replies": replies.problem(), "posts": posts.problem()}
+        not_ready = {**{part: why for part, why in heard.items() if why}, **not_ready}
     if not_ready:
         raise unavailable(
             "; ".join(f"{part}: {problem}" for part, problem in not_ready.items()),

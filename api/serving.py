@@ -1,6 +1,10 @@
 """Serves the edge over HTTP: how it ends, and what it says to what is not HTTP."""
 
+import asyncio
+import contextlib
 import signal
+import socket
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, cast
@@ -16,6 +20,8 @@ MAX_HEAD_BYTES: Final = 65_536
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and balancers keep idle connections (60 s and less): whoever closes first
 can cut off a request that is just being sent, and only a client can send it again."""
+NOT_STARTED: Final = 3
+"""The exit code when it could not start, as of uvicorn.run."""
 FINISH_SECONDS: Final = 3
 """So long may requests that are under way take when the process is asked to end."""
 
@@ -52,12 +58,25 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.close()
 
 
+class EndingServer(uvicorn.Server):
+    """uvicorn's server, which tells streams without an end of their own that it ends."""
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
+
+
 def serve(settings: ApiSettings) -> None:
     """Answers until SIGTERM or SIGINT; finishes the requests under way, then returns."""
     # uvicorn sends itself the signal again at its end, to end by it: that is no failure here.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    uvicorn.run(
-        create_app(settings),
+    ending = asyncio.Event()
+    config = uvicorn.Config(
+        create_app(settings, ending=ending),
         host=settings.host,
         port=settings.port,
         http=BoundedHttp,
@@ -67,3 +86,9 @@ def serve(settings: ApiSettings) -> None:
         timeout_graceful_shutdown=FINISH_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
+    server = EndingServer(config, ending)
+    # As uvicorn.run does: an interrupt has been handled by then.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(NOT_STARTED)

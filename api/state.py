@@ -1,5 +1,6 @@
 """What a request can reach: opened by the lifespan, closed by it."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,7 @@ class State(TypedDict):
     social: SocialDesk
     social_waits: SocialWaits
     media: ObjectStore
+    ending: asyncio.Event
 
 
 def publisher(request: Request) -> Publisher:
@@ -104,6 +106,10 @@ def media(request: Request) -> ObjectStore:
     return cast("ObjectStore", request.state.media)
 
 
+def ending(request: Request) -> asyncio.Event:
+    return cast("asyncio.Event", request.state.ending)
+
+
 _Found = TypeVar("_Found")
 
 
@@ -126,3 +132,4 @@ Plans = Annotated[Catalogue, _from(plans)]
 FromBoard = Annotated[PostBoard, _from(posts)]
 WaitsForPosts = Annotated[SocialWaits, _from(social_waits)]
 FromMedia = Annotated[ObjectStore, _from(media)]
+Ending = Annotated[asyncio.Event, _from(ending)]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Self
@@ -67,7 +67,7 @@ class PostBoard:
         self._follower = TopicFollower(
             settings,
             [GENERATION_JOBS.name, GENERATION_PROGRESS.name, GENERATION_RESULTS.name],
-            self._take,
+            self.take,
             start=(now or datetime.now(UTC)) - LOOKED_BACK,
         )
 
@@ -81,6 +81,18 @@ class PostBoard:
     def problem(self) -> str | None:
         """Why nothing is heard of posts now, or None."""
         return self._follower.problem()
+
+    def take(self, record: Record) -> None:
+        """Notes what a message of the topics says; what cannot be read is passed over."""
+        try:
+            self._takers[record.topic](record.value or b"")
+        except ValidationError:
+            log.warning(
+                "a message about a post cannot be read and is passed over",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+            )
 
     def queued(
         self, user_id: str, post_id: UUID, options: PostOptions, requested_at: datetime
@@ -109,7 +121,11 @@ class PostBoard:
         """Where a user's post stands; None: nothing was heard of it lately."""
         return self._posts.get(generation_id(user_id, post_id))
 
-    async def watch(self, user_id: str, post_id: UUID) -> AsyncIterator[PostState]:
+    def watched(self) -> int:
+        """How many posts are watched now."""
+        return len(self._changed)
+
+    async def watch(self, user_id: str, post_id: UUID) -> AsyncGenerator[PostState, None]:
         """The state now and after each change, ending with the last; some may be left out.
 
         Nothing when the post is not known.
@@ -129,17 +145,6 @@ class PostBoard:
             waiting.remove(changed)
             if not waiting:
                 del self._changed[key]
-
-    def _take(self, record: Record) -> None:
-        try:
-            self._takers[record.topic](record.value or b"")
-        except ValidationError:
-            log.warning(
-                "a message about a post cannot be read and is passed over",
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-            )
 
     def _take_job(self, value: bytes) -> None:
         job = GenerationJob.model_validate_json(value)
@@ -170,7 +175,11 @@ class PostBoard:
         key = generation_id(state.user_id, state.post_id)
         self._posts[key] = state
         self._posts.move_to_end(key)
+        self._tell(key)
         while len(self._posts) > self._most:
-            self._posts.popitem(last=False)
+            forgotten, _ = self._posts.popitem(last=False)
+            self._tell(forgotten)
+
+    def _tell(self, key: UUID) -> None:
         for changed in self._changed.get(key, ()):
             changed.set()

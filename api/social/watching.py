@@ -1,7 +1,7 @@
 """`GET /social/posts/{post_id}/events`: a post as it is made, as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from http import HTTPStatus
 from time import monotonic
 from typing import Final
@@ -18,7 +18,7 @@ from api.social.documents import base_url_of, image_url, post_document
 from api.social.history import stored_post
 from api.social.new_post import POSTS
 from api.social.posts import PostId, no_such_post
-from api.state import FromBoard, FromClickHouse, WaitsForPosts
+from api.state import Ending, FromBoard, FromClickHouse, WaitsForPosts
 
 router = APIRouter(tags=["social"], dependencies=[access(Role.USER)])
 
@@ -50,6 +50,7 @@ async def follow_post(
     clickhouse: FromClickHouse,
     board: FromBoard,
     waits: WaitsForPosts,
+    ending: Ending,
 ) -> Response:
     """What there is comes first, then each change; it ends with the post, or after 5 minutes."""
     base_url = base_url_of(request, waits.public_url)
@@ -65,7 +66,7 @@ async def follow_post(
     if state.result is not None:
         events = _ended(state, base_url)
     else:
-        events = _followed(board, state, base_url)
+        events = _followed(board, state, base_url, ending)
     return EventSourceResponse(
         events, headers={"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
     )
@@ -76,19 +77,26 @@ async def _ended(state: PostState, base_url: str) -> AsyncIterator[bytes]:
         yield event
 
 
-async def _followed(board: PostBoard, first: PostState, base_url: str) -> AsyncIterator[bytes]:
+async def _followed(
+    board: PostBoard, first: PostState, base_url: str, ending: asyncio.Event
+) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MS)
     told = PostState(first.post_id, first.user_id)
     yield _event("state", {"id": str(told.post_id), "state": first.state})
     told = PostState(first.post_id, first.user_id, state=first.state)
     deadline = monotonic() + LONGEST_SECONDS
     states = board.watch(first.user_id, first.post_id)
+    ended = asyncio.create_task(ending.wait())
     coming: asyncio.Task[PostState | None] | None = None
     try:
         while monotonic() < deadline:
             coming = coming or asyncio.create_task(_next(states))
-            done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
-            if not done:
+            await asyncio.wait(
+                {coming, ended}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended.done():
+                return
+            if not coming.done():
                 yield KEEPALIVE_COMMENT
                 continue
             state, coming = coming.result(), None
@@ -98,13 +106,14 @@ async def _followed(board: PostBoard, first: PostState, base_url: str) -> AsyncI
                 yield event
             told = state
     finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-        await states.aclose()  # type: ignore[attr-defined] # it is a generator
+        waiting = [ended] if coming is None else [ended, coming]
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await states.aclose()
 
 
-async def _next(states: AsyncIterator[PostState]) -> PostState | None:
+async def _next(states: AsyncGenerator[PostState, None]) -> PostState | None:
     return await anext(states, None)
 
 

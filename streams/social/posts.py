@@ -1,6 +1,7 @@
 """What is done about a request and a job: charge, generate, tell; each step may be repeated."""
 
 import asyncio
+from traceback import format_tb
 from typing import Final
 from uuid import UUID
 
@@ -114,11 +115,18 @@ class Posts:
                     raise
                 log.warning("a post waits for the media store", error=str(error))
                 await asyncio.sleep(pause)
-            except Exception:
+            except Exception as error:
                 if errors == TRIES:
                     raise
                 errors += 1
-                log.exception("a post ended in an error", post_id=str(job.post_id), time=errors)
+                # Where, not what: the error's message may quote the prompt.
+                log.error(  # noqa: TRY400
+                    "a post ended in an error",
+                    post_id=str(job.post_id),
+                    time=errors,
+                    error=type(error).__name__,
+                    traceback="".join(format_tb(error.__traceback__)),
+                )
 
     async def _refuse(self, place: TopicPartition, record: Record, failure: Invalid) -> None:
         log.warning(

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from schemas.generation import GenerationRequest, GenerationResult
 from schemas.quotas import QuotaDecision, TopUp
+from schemas.topics import TOPICS
 from tests.weir import Weir
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -67,7 +68,7 @@ class Stream:
         )
         await consumer.start()
         try:
-            places = [TopicPartition(self.weir.topic(topic), each) for each in range(4)]
+            places = self._places(topic)
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             found = []
@@ -80,6 +81,10 @@ class Stream:
         finally:
             await consumer.stop()
 
+    def _places(self, topic: str) -> list[TopicPartition]:
+        [partitions] = [each.partitions for each in TOPICS if each.name == topic]
+        return [TopicPartition(self.weir.topic(topic), number) for number in range(partitions)]
+
     @asynccontextmanager
     async def new(self, topic: str, model: type[_Model]) -> AsyncIterator[AsyncIterator[_Model]]:
         """What comes to a topic from now on, as it comes: read once, so that it costs little."""
@@ -88,7 +93,7 @@ class Stream:
         )
         await consumer.start()
         try:
-            places = [TopicPartition(self.weir.topic(topic), each) for each in range(4)]
+            places = self._places(topic)
             ends = await consumer.end_offsets(places)
             consumer.assign(places)
             for place in places:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.managed_process import ManagedProcess
+from schemas.dead_letters import DeadLetter
 from schemas.generation import GenerationJob, GenerationRequest, GenerationResult, refund_id_for
 from schemas.quotas import QuotaDecision
 from tests.services import Services
@@ -89,6 +90,28 @@ async def test_what_is_no_request_becomes_a_dead_letter_and_stops_nothing(stream
     [result] = await stream.results(request)
     assert result.state == "done"
 
+    async def all_there() -> bool:
+        letters = await stream.read("dead-letters", DeadLetter)
+        return len([each for each in letters if each.key in {user, "somebody else"}]) == 5
+
+    await stream.weir.eventually(all_there)
+    letters = await stream.read("dead-letters", DeadLetter)
+    reasons = sorted(each.reason for each in letters if each.key in {user, "somebody else"})
+    assert reasons == ["invalid_field", "invalid_field", "not_json", "not_json", "wrong_key"]
+
+
+async def test_no_log_says_what_a_prompt_says(stream: Stream) -> None:
+    user, secret = a_user(), f"secret {uuid4()}"
+    request = a_request(user, secret)
+    unusable = a_request(user, secret).model_dump_json().encode().replace(b'"prompt":', b'"x":')
+    await stream.send("generation-requests", [(user.encode(), unusable)])
+    await stream.send("generation-jobs", [(user.encode(), unusable)])
+    await stream.ask(request)
+    await stream.results(request)
+    said = "".join(each.log.read_text() for each in stream.weir.processes)
+    assert str(request.post_id) in said
+    assert secret not in said
+
 
 def is_running(process: ManagedProcess) -> bool:
     return process.running
@@ -157,6 +180,41 @@ async def test_killed_workers_leave_no_post_out_and_make_none_twice(
         assert all(each.applied for each in decisions)
         used = {each.user_id: each.quota_used for each in decisions}
         assert used == {each.user_id: 0 if each.post_id in failed else 1 for each in requests}
+
+
+async def test_a_second_worker_takes_over_half_of_the_users_and_repeats_nothing(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with throwaway_weir(services, tmp_path_factory.mktemp("shared")) as weir:
+        stream = Stream(weir)
+        weir.start_quotas()
+        settings = {"WEIR_STUB_DELAY": "0.3", "WEIR_GENERATIONS_IN_FLIGHT": "5"}
+        workers = [weir.start_social({**settings, "WEIR_SOCIAL_DIR": str(weir.folder / "one")})]
+        requests = [a_request(a_user(), f"post {number}") for number in range(120)]
+        await stream.ask(*requests)
+
+        async def begun() -> bool:
+            return bool(await stream.read("generation-results", GenerationResult))
+
+        await weir.eventually(begun, process=workers[0])
+        workers.append(
+            weir.start_social({**settings, "WEIR_SOCIAL_DIR": str(weir.folder / "other")})
+        )
+        results = await stream.results(*requests)
+        assert {each.state for each in results} == {"done"}
+        assert all(each.running for each in workers)
+        # Each was decided by one; what was under way when it came was finished, not begun again.
+        decided = [
+            line
+            for each in workers
+            for line in each.log.read_text().splitlines()
+            if '"post decided"' in line
+        ]
+        assert len(decided) == len(requests)
+        assert all('"first": true' in line for line in decided)
+        assert all("post decided" in each.log.read_text() for each in workers)
+        for user in {each.user_id for each in requests}:
+            assert [each.quota_used for each in await stream.decisions(user)] == [1]
 
 
 async def test_requests_are_charged_while_many_jobs_wait(
