@@ -18,7 +18,7 @@ _ADVICE: Final = {
     "int_type": "must be a whole number",
     "int_parsing_size": "must be a whole number, and far smaller",
     "literal_error": "must be {expected}",
-    "string_too_short": "must not be empty; leave it out instead",
+    "string_too_short": "must not be empty",
     "string_pattern_mismatch": "is not the name of a plan; GET /api/plans lists them",
     "value_error": "{error}",
 }

@@ -2,14 +2,23 @@
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from schemas.settings import EX_CONFIG, InvalidSettings, read_settings
+from schemas.settings import EX_CONFIG, InvalidSettings, Settings, read_settings
 
 if TYPE_CHECKING:
     from schemas.servers import ClickHouseSettings, KafkaSettings
+
+
+class _Answering(Protocol):
+    """The settings of a worker that says whether it is ready."""
+
+    @property
+    def health_host(self) -> str: ...
+    @property
+    def health_port(self) -> int: ...
 
 
 def check() -> None:
@@ -18,33 +27,47 @@ def check() -> None:
     \b
     Ends with
       0    all is well
-      1    a server cannot be reached, lacks topics or tables, or a running sink is not ready
+      1    a server cannot be reached, lacks topics or tables, or a running worker is not ready
       78   settings cannot be used
     """
     from api.settings import ApiSettings
     from deploy.local.identity import identity_made_here
+    from streams.quotas.settings import QuotasSettings
     from streams.sink.settings import SinkSettings
-
-    class AllSettings(ApiSettings, SinkSettings):
-        """Of every process at once, so that all problems are said at once."""
+    from streams.social.settings import SocialSettings
 
     # Beside a Weir that `weir up` runs, its settings are those to check.
     os.environ.update(identity_made_here())
-    try:
-        settings = read_settings(AllSettings)
-    except InvalidSettings as error:
-        typer.echo(f"These settings cannot be used:\n{error}", err=True)
-        raise typer.Exit(EX_CONFIG) from None
+    _refuse_unusable(ApiSettings, SinkSettings, QuotasSettings, SocialSettings)
+    settings = read_settings(ApiSettings)
+    workers: dict[str, _Answering] = {
+        "sink": read_settings(SinkSettings),
+        "quotas": read_settings(QuotasSettings),
+        "social": read_settings(SocialSettings),
+    }
     problems = [
         asyncio.run(_kafka_problem(settings)),
         _clickhouse_problem(settings),
-        asyncio.run(_sink_problem(settings.health_host, settings.health_port)),
+        *(asyncio.run(_worker_problem(name, each)) for name, each in workers.items()),
     ]
     for problem in filter(None, problems):
         typer.echo(problem, err=True)
     if any(problems):
         raise typer.Exit(1)
     typer.echo("settings, Kafka, topics, ClickHouse and tables are well")
+
+
+def _refuse_unusable(*kinds: type[Settings]) -> None:
+    """Says everything that is wrong with the settings of all these processes, and exits with 78."""
+    wrong: dict[str, None] = {}
+    for kind in kinds:
+        try:
+            read_settings(kind)
+        except InvalidSettings as error:
+            wrong |= dict.fromkeys(str(error).splitlines())
+    if wrong:
+        typer.echo("\n".join(["These settings cannot be used:", *wrong]), err=True)
+        raise typer.Exit(EX_CONFIG)
 
 
 async def _kafka_problem(settings: "KafkaSettings") -> str | None:
@@ -62,25 +85,25 @@ async def _kafka_problem(settings: "KafkaSettings") -> str | None:
     return "\n".join(problems) or None
 
 
-async def _sink_problem(host: str, port: int) -> str | None:
-    """What a running sink says keeps it from its work; None when none runs that can be asked."""
+async def _worker_problem(name: str, settings: _Answering) -> str | None:
+    """What a running worker says keeps it from its work; None when none runs that can be asked."""
     import aiohttp
 
     from deploy.local.settings import LocalSettings
 
-    # Of `weir up` the sink has a port also where none is set.
-    port = port or int(LocalSettings.model_fields["sink_port"].default)
+    # Of `weir up` it has a port also where none is set.
+    port = settings.health_port or int(LocalSettings.model_fields[f"{name}_port"].default)
     timeout = aiohttp.ClientTimeout(total=5)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"http://{host}:{port}/readyz") as answer,
+            session.get(f"http://{settings.health_host}:{port}/readyz") as answer,
         ):
             document = await answer.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
     if isinstance(document, dict) and isinstance(document.get("not_ready"), dict):
-        return "\n".join(f"sink: {problem}" for problem in document["not_ready"].values())
+        return "\n".join(f"{name}: {problem}" for problem in document["not_ready"].values())
     return None
 
 
