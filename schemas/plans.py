@@ -40,12 +40,21 @@ class InvalidPlans(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a plan allows: `limit` credits a period, and the features that it unlocks."""
+    """What a plan allows: `limit` credits a period, and the features that it unlocks.
+
+    `price`: a month, in hundredths of the catalogue's currency; 0: it is not sold.
+    """
 
     name: str
     title: str
     limit: int
     unlocks: tuple[str, ...] = ()
+    price: int = 0
+
+    @property
+    def lookup_key(self) -> str:
+        """The `lookup_key` of the plan's price at Stripe."""
+        return f"weir_{self.name}_monthly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class Catalogue:
     version: int
     default: str
     plans: Mapping[str, Plan]
+    currency: str = "usd"
 
     def plan(self, name: str) -> Plan | None:
         """The plan of this name; None: it is not, or no longer, offered."""
@@ -71,6 +81,7 @@ class _PlanEntry(BaseModel):
     title: Annotated[str, Field(min_length=1, max_length=64)]
     limit: Annotated[int, Field(ge=0, le=MAX_PLAN_LIMIT)]
     unlocks: list[PlanName] = []
+    price: Annotated[int, Field(ge=0, le=100_000_000)] = 0
 
     @field_validator("unlocks")
     @classmethod
@@ -84,6 +95,7 @@ class _CatalogueFile(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     version: Annotated[int, Field(ge=1, lt=1 << 31)]
+    currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")] = "usd"
     plans: Annotated[dict[PlanName, _PlanEntry], Field(min_length=1)]
     # After the plans, which it is checked against.
     default: PlanName
@@ -114,9 +126,10 @@ def read_catalogue(path: Path = OWN_CATALOGUE) -> Catalogue:
     return Catalogue(
         version=entries.version,
         default=entries.default,
+        currency=entries.currency,
         plans=MappingProxyType(
             {
-                name: Plan(name, plan.title, plan.limit, tuple(plan.unlocks))
+                name: Plan(name, plan.title, plan.limit, tuple(plan.unlocks), plan.price)
                 for name, plan in entries.plans.items()
             }
         ),

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from pydantic import BaseModel
 
 from schemas.api_keys import ApiKey, ApiKeyUse
+from schemas.billing import AnyUsageCommand, StripeCustomer, StripeEvent, UsageReport
 from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.events import Event
 from schemas.generation import (
@@ -17,7 +18,7 @@ from schemas.generation import (
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
 from schemas.replies import Reply
 
-Process = Literal["api", "sink", "quotas", "social", "producers", "cli"]
+Process = Literal["api", "sink", "quotas", "social", "billing", "producers", "cli"]
 
 DAY_MS: Final = 86_400_000
 MIB: Final = 1_048_576
@@ -64,7 +65,7 @@ DEAD_LETTERS: Final = Topic(
     retention_ms=30 * DAY_MS,
     # A message of 1 MiB that is not text grows by a third, and its envelope by a little.
     max_message_bytes=2 * MIB,
-    written_by=("sink", "quotas", "social"),
+    written_by=("sink", "quotas", "social", "billing"),
     read_by=("sink",),
     dead_letters=None,
 )
@@ -103,7 +104,7 @@ CONVERSIONS: Final = Topic(
     retention_ms=35 * DAY_MS,
     max_message_bytes=MIB,
     written_by=("api", "producers"),
-    read_by=("sink",),
+    read_by=("sink", "billing"),
     dead_letters=DEAD_LETTERS.name,
 )
 
@@ -129,7 +130,7 @@ QUOTA_COMMANDS: Final = Topic(
     partitions=USER_PARTITIONS,
     retention_ms=7 * DAY_MS,
     max_message_bytes=MIB,
-    written_by=("api", "social", "producers"),
+    written_by=("api", "social", "billing", "producers"),
     read_by=("quotas",),
     dead_letters=DEAD_LETTERS.name,
 )
@@ -242,6 +243,74 @@ GENERATION_RESULTS: Final = Topic(
     dead_letters=DEAD_LETTERS.name,
 )
 
+STRIPE_EVENTS: Final = Topic(
+    name="stripe-events",
+    key="customer_id, or event_id when no customer is named",
+    model=StripeEvent,
+    partitions=USER_PARTITIONS,
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("api",),
+    read_by=("billing",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+USAGE_COMMANDS: Final = Topic(
+    name="usage-commands",
+    key="customer_id, or user_id while no customer is known",
+    model=AnyUsageCommand,
+    partitions=USER_PARTITIONS,
+    # As long as Stripe takes what is reported.
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("billing", "cli"),
+    read_by=("billing",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+USAGE_REPORTS: Final = Topic(
+    name="usage-reports",
+    key="customer_id, or user_id while no customer is known",
+    model=UsageReport,
+    partitions=USER_PARTITIONS,
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("billing",),
+    read_by=("sink", "producers"),
+    dead_letters=DEAD_LETTERS.name,
+)
+
+USAGE_LEDGER: Final = Topic(
+    name="usage-ledger",
+    key="a report, a user's customer, or a window",
+    model=None,
+    partitions=USER_PARTITIONS,
+    retention_ms=-1,
+    max_message_bytes=MIB,
+    written_by=("billing",),
+    read_by=("billing",),
+    dead_letters=None,
+    settings={
+        "cleanup.policy": "compact",
+        # As of quota-accounts.
+        "min.compaction.lag.ms": str(DAY_MS),
+        "min.cleanable.dirty.ratio": "0.1",
+        "segment.ms": str(DAY_MS),
+    },
+)
+
+STRIPE_CUSTOMERS: Final = Topic(
+    name="stripe-customers",
+    key="user_id",
+    model=StripeCustomer,
+    partitions=USER_PARTITIONS,
+    retention_ms=35 * DAY_MS,
+    max_message_bytes=MIB,
+    written_by=("billing", "api"),
+    read_by=("sink",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
 API_KEYS: Final = Topic(
     name="api-keys",
     key="key_id",
@@ -288,6 +357,11 @@ TOPICS: Final[tuple[Topic, ...]] = (
     GENERATION_JOBS,
     GENERATION_PROGRESS,
     GENERATION_RESULTS,
+    STRIPE_EVENTS,
+    USAGE_COMMANDS,
+    USAGE_REPORTS,
+    USAGE_LEDGER,
+    STRIPE_CUSTOMERS,
     API_KEYS,
     API_KEY_USES,
 )

@@ -19,11 +19,19 @@ from schemas.topics import (
     GENERATION_JOBS,
     GENERATION_RESULTS,
     QUOTA_DECISIONS,
+    STRIPE_CUSTOMERS,
+    USAGE_REPORTS,
     Topic,
     topic_for,
 )
 from streams.failures import Invalid
 from streams.records import Record
+from streams.sink.billing_rows import (
+    CUSTOMER_COLUMNS,
+    REPORT_COLUMNS,
+    customer_rows,
+    report_rows,
+)
 from streams.sink.event_columns import rows_of_usual_events
 from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
 from streams.sink.model_rows import arrival, rows_of_model
@@ -213,6 +221,8 @@ DESTINATIONS: Final[dict[str, Destination]] = {
     QUOTA_DECISIONS.name: Destination("quota_decisions", DECISION_COLUMNS, decision_rows),
     GENERATION_JOBS.name: Destination("generation_jobs", JOB_COLUMNS, job_rows),
     GENERATION_RESULTS.name: Destination("generation_results", RESULT_COLUMNS, result_rows),
+    USAGE_REPORTS.name: Destination("usage_reports", REPORT_COLUMNS, report_rows),
+    STRIPE_CUSTOMERS.name: Destination("stripe_customers", CUSTOMER_COLUMNS, customer_rows),
 }
 """The topic's name in the registry → where its messages go."""
 
