@@ -27,7 +27,9 @@ log = structlog.get_logger()
 
 LOOKED_BACK: Final = timedelta(hours=1)
 MAX_POSTS: Final = 20_000
-"""So many posts are kept, some 2 KiB each; ClickHouse has the others."""
+MAX_CHARACTERS: Final = 30_000_000
+"""So many posts, and characters in their prompts and captions, are kept; ClickHouse has the
+others."""
 
 PostStage = Literal["queued", "generating", "done", "failed"]
 
@@ -53,10 +55,17 @@ class PostBoard:
     """Follows jobs, steps and results. A state never goes back: a result is final."""
 
     def __init__(
-        self, settings: KafkaSettings, now: datetime | None = None, *, most: int = MAX_POSTS
+        self,
+        settings: KafkaSettings,
+        now: datetime | None = None,
+        *,
+        most: int = MAX_POSTS,
+        most_characters: int = MAX_CHARACTERS,
     ) -> None:
         """`now`: what the last hour is reckoned from."""
         self._most = most
+        self._most_characters = most_characters
+        self._characters = 0
         self._posts: OrderedDict[UUID, PostState] = OrderedDict()
         self._changed: dict[UUID, list[asyncio.Event]] = {}
         self._takers = {
@@ -103,9 +112,14 @@ class PostBoard:
             self._put(replace(state, options=options, requested_at=requested_at))
 
     def ended(self, result: GenerationResult) -> None:
-        """Notes what became of a post."""
+        """Notes what became of a post: once and for good, but for one that the quota refused.
+
+        Its key is forgotten some day, and may be used for a post that is paid for then.
+        """
         state = self._state(result.user_id, result.post_id)
-        if state.result is not None:
+        if state.result is not None and (
+            state.result.credits_charged or not result.credits_charged
+        ):
             return
         self._put(
             replace(
@@ -148,6 +162,9 @@ class PostBoard:
 
     def _take_job(self, value: bytes) -> None:
         job = GenerationJob.model_validate_json(value)
+        if job.repeated:
+            # Of a post that may have ended long ago: it says nothing of how that stands.
+            return
         state = self._state(job.user_id, job.post_id)
         if state.options is None:
             self._put(replace(state, options=job.options(), requested_at=job.requested_at))
@@ -173,13 +190,23 @@ class PostBoard:
 
     def _put(self, state: PostState) -> None:
         key = generation_id(state.user_id, state.post_id)
+        self._characters += _characters(state) - _characters(self._posts.get(key))
         self._posts[key] = state
         self._posts.move_to_end(key)
         self._tell(key)
-        while len(self._posts) > self._most:
-            forgotten, _ = self._posts.popitem(last=False)
+        while len(self._posts) > self._most or self._characters > self._most_characters:
+            forgotten, old = self._posts.popitem(last=False)
+            self._characters -= _characters(old)
             self._tell(forgotten)
 
     def _tell(self, key: UUID) -> None:
         for changed in self._changed.get(key, ()):
             changed.set()
+
+
+def _characters(state: PostState | None) -> int:
+    if state is None:
+        return 0
+    prompt = 0 if state.options is None else len(state.options.prompt)
+    # A result holds its captions a second time.
+    return prompt + 2 * sum(map(len, state.captions.values()))

@@ -51,7 +51,8 @@ SELECT
     toUnixTimestamp64Micro(requested_at), toUnixTimestamp64Micro(finished_at)
 FROM generation_results
 WHERE user_id = {user_id:String} AND post_id IN {post_ids:Array(UUID)}
-ORDER BY user_id, post_id
+-- What was paid for stands before a refusal of the quota, after which the key was used again.
+ORDER BY user_id, post_id, credits_charged DESC
 LIMIT 1 BY post_id
 """
 

@@ -17,7 +17,7 @@ from api.social.board import PostState
 from api.social.desk import RETRY_AFTER, NotAsked
 from api.social.documents import PostDocument, base_url_of, failed, post_document, post_response
 from api.social.preferences import documented_preference, preference_of
-from api.state import now, social, social_waits
+from api.state import now, posts, social, social_waits
 from schemas.generation import GenerationRequest, post_id_for
 from schemas.posts import Language, Platform, PostOptions, Prompt, Tone, Variants
 
@@ -112,7 +112,8 @@ async def create_post(request: Request) -> Response:
     headers = {"Preference-Applied": preference.applied} if preference.applied else {}
     if result is None:
         headers["Location"] = f"{POSTS}/{post.post_id}"
-        return post_response(post_document(state, base_url), HTTPStatus.ACCEPTED, headers)
+        known = posts(request).state_of(user_id, post.post_id) or state
+        return post_response(post_document(known, base_url), HTTPStatus.ACCEPTED, headers)
     return post_response(post_document(state, base_url), headers=headers)
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.analytics.ranges import refuse_repeated
+from api.clickhouse import ClickHouseReader
 from api.cursors import FIRST_PAGE, next_page_link, parse_cursor
 from api.identity.access import Asking, access
 from api.identity.principal import Role
@@ -115,12 +116,29 @@ async def show_post(
     waits: WaitsForPosts,
 ) -> Response:
     """`queued`, `generating`, `done`, or `failed` with the reason."""
-    state = board.state_of(asking.subject, post_id)
+    state = await found_post(board, clickhouse, asking.subject, post_id)
+    return _shown(request, state, waits)
+
+
+async def found_post(
+    board: PostBoard, clickhouse: ClickHouseReader, user_id: str, post_id: UUID
+) -> PostState:
+    """A user's post as it stands. Raises a Problem: 404, or 503 when ClickHouse is away.
+
+    What the board does not know to have ended may have, longer ago than it looks back.
+    """
+    state = board.state_of(user_id, post_id)
+    if state is not None and state.result is not None and state.options is not None:
+        return state
+    stored = await stored_post(clickhouse, user_id, post_id)
+    if stored is not None and stored.result is not None:
+        board.ended(stored.result)
+        return stored
     if state is None or state.options is None:
-        state = await stored_post(clickhouse, asking.subject, post_id) or state
+        state = stored or state
     if state is None:
         raise no_such_post()
-    return _shown(request, state, waits)
+    return state
 
 
 def _newer(board: PostBoard, stored: PostState) -> PostState:

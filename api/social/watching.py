@@ -15,9 +15,8 @@ from api.identity.principal import Role
 from api.problems import documented
 from api.social.board import PostBoard, PostState
 from api.social.documents import base_url_of, image_url, post_document
-from api.social.history import stored_post
 from api.social.new_post import POSTS
-from api.social.posts import PostId, no_such_post
+from api.social.posts import PostId, found_post
 from api.state import Ending, FromBoard, FromClickHouse, WaitsForPosts
 
 router = APIRouter(tags=["social"], dependencies=[access(Role.USER)])
@@ -26,6 +25,8 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 LONGEST_SECONDS: Final = 300.0
 """A client that still waits then connects again."""
 RETRY_MS: Final = 1000
+END: Final = "end"
+"""The id of the last event."""
 
 
 @router.get(
@@ -37,6 +38,9 @@ RETRY_MS: Final = 1000
             "description": "Events `state`, `caption`, `picture`, and at the end `done` or "
             "`failed` with the post's document.",
             "content": {"text/event-stream": {"schema": {"title": "Events"}}},
+        },
+        HTTPStatus.NO_CONTENT.value: {
+            "description": "The last event was seen: `Last-Event-ID` is its id."
         },
         **documented(
             HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
@@ -54,15 +58,12 @@ async def follow_post(
 ) -> Response:
     """What there is comes first, then each change; it ends with the post, or after 5 minutes."""
     base_url = base_url_of(request, waits.public_url)
-    state = board.state_of(asking.subject, post_id)
-    if state is None:
-        state = await stored_post(clickhouse, asking.subject, post_id)
-        if state is None:
-            raise no_such_post()
-        if state.result is None and state.options is not None:
-            board.queued(
-                asking.subject, post_id, state.options, state.requested_at or waits.clock()
-            )
+    if request.headers.get("last-event-id") == END:
+        # A browser's EventSource connects again after every end, until it is told not to.
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    state = await found_post(board, clickhouse, asking.subject, post_id)
+    if state.result is None and state.options is not None:
+        board.queued(asking.subject, post_id, state.options, state.requested_at or waits.clock())
     if state.result is not None:
         events = _ended(state, base_url)
     else:
@@ -130,9 +131,9 @@ def _events(before: PostState, after: PostState, base_url: str) -> list[bytes]:
             url = image_url(picture.key, base_url)
             events.append(_event("picture", {"variant": number, "url": url}))
     if after.result is not None:
-        events.append(_event(after.result.state, post_document(after, base_url)))
+        events.append(_event(after.result.state, post_document(after, base_url), END))
     return events
 
 
-def _event(name: str, data: object) -> bytes:
-    return format_sse_event(event=name, data_str=orjson.dumps(data).decode())
+def _event(name: str, data: object, identity: str | None = None) -> bytes:
+    return format_sse_event(event=name, data_str=orjson.dumps(data).decode(), id=identity)

@@ -119,8 +119,9 @@ class Supervisor:
             began = time.monotonic()
             starts.append(began)
             process = await self._become_ready(part, channels)
-            self._display.ready(part.title, time.monotonic() - began)
-            self._ready[part.name].set()
+            if process.running or part.once:
+                self._display.ready(part.title, time.monotonic() - began)
+                self._ready[part.name].set()
             if part.once:
                 return
             code = await process.wait()
@@ -130,7 +131,10 @@ class Supervisor:
             self._display.say(f"{part.title} starts again; {self._log_of(part)} says why.")
 
     async def _become_ready(self, part: Part, channels: AsyncExitStack) -> ManagedProcess:
-        """Start a part and return once it is ready. Raises PartFailedError."""
+        """Start a part and return once it is ready, or asks for another start before it is.
+
+        Raises PartFailedError.
+        """
         last_said = ""
         try:
             async with asyncio.timeout(self._silent_seconds) as limit:
@@ -152,7 +156,8 @@ class Supervisor:
         except TimeoutError as error:
             reason = f"is not ready; {self._silent_seconds:.0f} s ago it was last heard of: "
             raise PartFailedError(part, reason + last_said) from error
-        if not process.running and not (part.once and process.returncode == 0):
+        expected = 0 if part.once else _START_AGAIN if part.restarts else None
+        if not process.running and process.returncode != expected:
             raise PartFailedError(part, how_it_ended(await process.wait()))
         return process
 

@@ -25,6 +25,10 @@ class Event(Protocol):
 class Roomy(Protocol):
     """What takes messages of a partition."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more must wait."""
+
     async def room(self) -> None:
         """Returns when one more may be taken."""
 
@@ -94,7 +98,10 @@ class Reading(Generic[_Lane]):
         `assigned`: None while partitions are given out; `waits`: that is all that happens.
         """
         self._stalls.rebalances(waits)
-        if assigned is not None:
+        if any(lane.is_full for lane in self.lanes.values()):
+            # The agent waits for room: it reads nothing, and nothing is wrong.
+            self._stalls.forget()
+        elif assigned is not None:
             mine = [each.partition for each in assigned if each.topic == self.topic]
             await self._stalls.check(mine, self._turns.read)
 

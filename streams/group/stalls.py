@@ -32,6 +32,10 @@ class Stalls:
         self._since: dict[int, tuple[int | None, float]] = {}
         self._rebalancing_since: float | None = None
 
+    def forget(self) -> None:
+        """Whatever stood still had a reason."""
+        self._since.clear()
+
     def rebalances(self, is_so: bool) -> None:  # noqa: FBT001, a fact, not an option
         """Whether partitions are given out now. Raises Stalled when it does not end."""
         if not is_so:

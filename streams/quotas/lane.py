@@ -101,9 +101,14 @@ class Lane:
         """The encoded outcomes of a user's commands in flight, in their order."""
         return self._outboxes.get(user_key, ())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more must wait."""
+        return len(self._flights) >= MAX_IN_FLIGHT
+
     async def room(self) -> None:
         """Returns when one more may be submitted."""
-        while len(self._flights) >= MAX_IN_FLIGHT:
+        while self.is_full:
             self._room.clear()
             await self._room.wait()
 

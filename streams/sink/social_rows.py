@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
+from uuid import uuid5
 
 from schemas.generation import GenerationJob, GenerationResult, ModelUse, generation_id
 from schemas.topics import GENERATION_JOBS, GENERATION_RESULTS, Topic
@@ -92,6 +93,9 @@ def result_rows(source: Source, records: Sequence[Record]) -> Made:
     def row(result: GenerationResult, record: Record) -> tuple[bytes, Row]:
         _refuse_wrong_key(GENERATION_RESULTS, result.user_id, record)
         identity = generation_id(result.user_id, result.post_id)
+        if not result.credits_charged:
+            # Not the same as what comes of the key when it is used again, and paid for.
+            identity = uuid5(identity, "refused")
         variants, usage = result.variants, result.usage
         _refuse_too_much(usage)
         return identity.bytes, (

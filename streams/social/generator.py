@@ -75,6 +75,7 @@ class Generator:
         known = await self._journal.remembered(job)
         if known.outcome is not None:
             return Outcome(known.outcome, found=True)
+        await self._journal.begin(job)
         self._tell(job, report)
         attempts = await asyncio.gather(
             *(self._variant(job, number, known, report) for number in range(1, job.variants + 1)),

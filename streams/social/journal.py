@@ -5,7 +5,7 @@ An outcome is decided by the creation of an object, which exactly one writer of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, TypeVar
 
 import structlog
@@ -25,11 +25,14 @@ from streams.social.object_storage import ObjectStorage
 log = structlog.get_logger()
 
 FOLDER: Final = "generations"
-KEPT_DAYS: Final = 45
+KEPT: Final = timedelta(days=45)
 """Longer than a command is remembered: no job of a post that is swept can come any more."""
 
+BEGUN: Final = "begun"
+HOURS: Final = 24
 MAX_UNREADABLE: Final = 8
 DELETED_AT_ONCE: Final = 500
+LISTED_AT_ONCE: Final = 100_000
 
 PartName = tuple[Literal["caption", "picture"], int]
 
@@ -76,7 +79,7 @@ class Journal:
         folder = _folder(job)
         names = {
             path.rpartition("/")[2]: path
-            for path in await self._storage.below(folder, limit=MAX_UNREADABLE + 16)
+            for path in await self._storage.below(folder, limit=MAX_UNREADABLE + 17)
         }
         if not names:
             return Remembered(None, {}, {})
@@ -92,6 +95,10 @@ class Journal:
                     picture = await self._read(path, PicturePart)
                     pictures |= {number: picture} if picture else {}
         return Remembered(outcome, captions, pictures)
+
+    async def begin(self, job: GenerationJob) -> None:
+        """Shows that something can be stored, before anything is paid for."""
+        await self._storage.write(f"{_folder(job)}/{BEGUN}", b"")
 
     async def keep_caption(self, job: GenerationJob, number: int, part: CaptionPart) -> CaptionPart:
         """Stores it; returns what is stored, which another may have been first with."""
@@ -116,22 +123,19 @@ class Journal:
         raise Retryable(f"no outcome below {folder} can be read; check what destroys files there")
 
     async def sweep(self, now: datetime, *, limit: int) -> int:
-        """Deletes what is too old to be asked for, `limit` objects at most; how many it were."""
-        oldest = (now.astimezone(UTC) - timedelta(days=KEPT_DAYS)).date()
-        deleted = 0
-        for folder in sorted(await self._storage.folders(FOLDER)):
-            day = _day(folder)
-            if day is None or day >= oldest:
-                continue
-            while deleted < limit:
-                paths = await self._storage.below(
-                    folder, limit=min(DELETED_AT_ONCE, limit - deleted)
-                )
-                if not paths:
-                    break
-                await self._storage.delete(paths)
-                deleted += len(paths)
-        return deleted
+        """Deletes what is too old to be asked for, `limit` objects at most; how many it were.
+
+        By the store's own times: a request may say any. Looks at a 24th of all posts, another one
+        each hour of the day.
+        """
+        shards = sorted(await self._storage.folders(FOLDER))
+        over: list[str] = []
+        for shard in shards[now.hour % HOURS :: HOURS]:
+            over += await self._storage.older(shard, now - KEPT, limit=LISTED_AT_ONCE)
+        over = over[:limit]
+        for start in range(0, len(over), DELETED_AT_ONCE):
+            await self._storage.delete(over[start : start + DELETED_AT_ONCE])
+        return len(over)
 
     async def _outcome(self, folder: str) -> GenerationResult | None:
         for turn in range(1, MAX_UNREADABLE + 1):
@@ -167,17 +171,11 @@ def _parsed(path: str, content: bytes, kind: type[_Stored]) -> _Stored | None:
 
 
 def _folder(job: GenerationJob) -> str:
-    day = job.requested_at.astimezone(UTC).date().isoformat()
-    return f"{FOLDER}/{day}/{generation_id(job.user_id, job.post_id)}"
+    # Nothing of what a request says but these: who asks again may say another time.
+    identity = str(generation_id(job.user_id, job.post_id))
+    return f"{FOLDER}/{identity[:2]}/{identity}"
 
 
 def _outcome_name(turn: int) -> str:
     # An unreadable outcome is never deleted: who deletes may delete another's decision.
     return "outcome.json" if turn == 1 else f"outcome-{turn}.json"
-
-
-def _day(folder: str) -> date | None:
-    try:
-        return date.fromisoformat(folder.rpartition("/")[2])
-    except ValueError:
-        return None

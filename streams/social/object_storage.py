@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final, TypeVar
 
 import structlog
@@ -94,6 +95,21 @@ class ObjectStorage:
             return found[:limit]
 
         return await self._patiently("list", path, below)
+
+    async def older(self, path: str, than: datetime, *, limit: int) -> list[str]:
+        """Objects anywhere below this folder, written last before `than`, of the first `limit`."""
+
+        async def older() -> list[str]:
+            found: list[str] = []
+            seen = 0
+            async for chunk in self._store.list(path, chunk_size=1_000):
+                found += [item["path"] for item in chunk if item["last_modified"] < than]
+                seen += len(chunk)
+                if seen >= limit:
+                    break
+            return found
+
+        return await self._patiently("list", path, older)
 
     async def _delete_one(self, path: str) -> None:
         try:

@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 from schemas.generation import GenerationJob, generation_id
 from streams.dead_letters import dead_letter
 from streams.failures import Invalid, Retryable
+from streams.group.work_lane import Slot
 from streams.messages import Message
 from streams.records import Record
 from streams.social.generator import Generator, Outcome, Report
@@ -47,7 +48,7 @@ class Posts:
         self._partitions = partitions
         self._running: dict[UUID, asyncio.Task[Outcome]] = {}
 
-    async def admit(self, place: TopicPartition, record: Record) -> None:
+    async def admit(self, place: TopicPartition, record: Record, _: Slot) -> None:
         """Asks for the credits of a request; the quotas worker hands the job on."""
         try:
             request = read_request(record, place.partition, self._partitions)
@@ -56,7 +57,7 @@ class Posts:
             return
         await self._writer.write([self._outputs.spend(place.partition, request, record)])
 
-    async def generate_social_post(self, place: TopicPartition, record: Record) -> None:
+    async def generate_social_post(self, place: TopicPartition, record: Record, slot: Slot) -> None:
         """Makes the post of a job, and lets everybody know what became of it.
 
         Refund, result and reply follow from the outcome that is stored: a repeated job ends alike.
@@ -67,7 +68,7 @@ class Posts:
         except Invalid as failure:
             await self._refuse(place, record, failure)
             return
-        outcome = await self._outcome(job)
+        outcome = await self._outcome(job, slot)
         await self._writer.write(self._leaving(place.partition, record, job, outcome))
 
     def _leaving(
@@ -84,8 +85,8 @@ class Posts:
             leaving.append(reply)
         return leaving
 
-    async def _outcome(self, job: GenerationJob) -> Outcome:
-        """The outcome; who asks for a post that is being made waits for that one."""
+    async def _outcome(self, job: GenerationJob, slot: Slot) -> Outcome:
+        """The outcome; who asks for a post that is being made waits for that one, at no cost."""
         key = generation_id(job.user_id, job.post_id)
         running = self._running.get(key)
         is_first = running is None
@@ -93,6 +94,8 @@ class Posts:
             running = asyncio.create_task(self._made(job))
             self._running[key] = running
             running.add_done_callback(lambda _: self._running.pop(key, None))
+        else:
+            slot.free()
         try:
             outcome = await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -16,9 +16,9 @@ from streams.group.log_reader import LogReader
 from streams.group.member import WATCH_SECONDS, Member
 from streams.group.reading import Event, Reading
 from streams.group.topics import Description
+from streams.group.work_lane import WorkLane
 from streams.records import Record
 from streams.social.generator import Generator
-from streams.social.lane import Lane
 from streams.social.outputs import Outputs
 from streams.social.posts import Posts
 from streams.social.progress import Progress
@@ -67,7 +67,7 @@ class SocialWorker:
         )
         self._app = GroupApp(membership, self._lease, [requests, jobs], drains=self._drain)
         self._member = Member("social", self._app, self._lease, self._drop_lanes)
-        reading = partial(Reading[Lane], self._app, self._log, failed=self._member.fail)
+        reading = partial(Reading[WorkLane], self._app, self._log, failed=self._member.fail)
         self._requests = reading(requests, agent="admit", take=self._admit)
         self._jobs = reading(jobs, agent="generate_social_post", take=self._generate)
         self._app.on_partitions_revoked.connect(self._close_lanes)
@@ -114,11 +114,11 @@ class SocialWorker:
         await self._log.stop()
         await self._writer.stop()
 
-    def _admit(self, lane: Lane, record: Record, event: Event) -> None:
+    def _admit(self, lane: WorkLane, record: Record, event: Event) -> None:
         place = TopicPartition(self._requests.topic, lane.partition)
         lane.submit(event, partial(self._posts.admit, place, record))
 
-    def _generate(self, lane: Lane, record: Record, event: Event) -> None:
+    def _generate(self, lane: WorkLane, record: Record, event: Event) -> None:
         place = TopicPartition(self._jobs.topic, lane.partition)
         lane.submit(event, partial(self._posts.generate_social_post, place, record))
 
@@ -127,7 +127,7 @@ class SocialWorker:
         for reading, slots in ((self._requests, self._admitting), (self._jobs, self._generating)):
             for place in self._app.consumer.assignment():
                 if place.topic == reading.topic:
-                    lane = Lane(place.partition, slots, self._member.fail)
+                    lane = WorkLane(place.partition, slots, self._member.fail)
                     reading.open(place.partition, lane)
 
     async def _close_lanes(self, *_: object, **__: object) -> None:
@@ -140,7 +140,7 @@ class SocialWorker:
         for each in draining:
             each.cancel()
 
-    def _lanes(self) -> list[Lane]:
+    def _lanes(self) -> list[WorkLane]:
         return [*chain(self._requests.lanes.values(), self._jobs.lanes.values())]
 
     def _drop_lanes(self) -> None:

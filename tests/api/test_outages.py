@@ -129,11 +129,11 @@ async def test_kafka_away(fragile: Weir, how: str) -> None:
         assert answer.json["event_ids"] == [events[0]["event_id"]]
         assert seconds < PUBLISH_TIMEOUT + GRACE
 
-        # All at once: none waits for another.
+        # All at once: none waits for another, which would take as long again.
         answers = await asyncio.gather(*(timed(post(weir, event)) for event in events))
         for answer, seconds in answers:
             is_away(answer, "Kafka")
-            assert seconds < PUBLISH_TIMEOUT + GRACE
+            assert seconds < 2 * PUBLISH_TIMEOUT
 
         (answer, seconds) = await timed(get(weir, SUMMARY))
         assert answer.status == 200

@@ -21,7 +21,9 @@ _TOP_UPS: Final[tuple[tuple[int, Literal["period", "used"]], ...]] = (
 
 
 def last_month() -> datetime:
-    return datetime.now(UTC).replace(day=1) - timedelta(days=10)
+    """Its last hour: a spend of 35 days ago is forgotten."""
+    first = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return first - timedelta(hours=1)
 
 
 async def sent(user: Person, *commands: Spend | TopUp) -> None:

@@ -114,6 +114,32 @@ def test_nothing_changes_a_post_that_has_ended(late: Callable[[PostBoard, UUID],
     assert state(board, post_id) == before
 
 
+def test_a_job_that_only_asks_again_says_nothing_of_how_the_post_stands() -> None:
+    board, post_id = a_board(), uuid4()
+    says(board, "generation-jobs", a_job(post_id).model_copy(update={"repeated": True}))
+    assert board.state_of(ALICE, post_id) is None
+
+
+def test_a_key_that_the_quota_refused_may_be_paid_for_later() -> None:
+    board, post_id = a_board(), uuid4()
+    refusal = a_result(post_id).model_copy(update={"credits_charged": 0, "credits_refunded": 0})
+    says(board, "generation-results", refusal)
+    says(board, "generation-results", a_result(post_id, "done"))
+    assert state(board, post_id).state == "done"
+    says(board, "generation-results", refusal)
+    assert state(board, post_id).state == "done"
+
+
+def test_long_prompts_and_captions_leave_room_for_fewer_posts() -> None:
+    board = PostBoard(KafkaSettings(topic_prefix=""), NOW, most_characters=10_000)
+    posts = [uuid4() for _ in range(20)]
+    for post_id in posts:
+        job = a_job(post_id).model_copy(update={"prompt": "x" * 2_000})
+        says(board, "generation-jobs", job)
+    known = [post_id for post_id in posts if board.state_of(ALICE, post_id)]
+    assert known == posts[-5:]
+
+
 def test_the_oldest_posts_are_forgotten_when_there_are_many() -> None:
     board, posts = a_board(most=10), [uuid4() for _ in range(25)]
     for post_id in posts:

@@ -103,6 +103,9 @@ async def test_the_same_key_again_is_charged_and_made_once(guarded: Weir) -> Non
     same = {(each.json["id"], each.json["image_url"]) for each in [first, *again]}
     assert len(same) == 1
     assert await used(guarded, who) == 1
+    # Who does not wait is told what is known.
+    early = await post(guarded, who, PROMPT, Idempotency_Key="one", Prefer="respond-async")
+    assert (early.status, early.json["state"]) == (202, "done")
     other = await post(guarded, who, {"prompt": "Another"}, Idempotency_Key="one")
     assert other.problem(422)["code"] == "conflict"
 
@@ -211,8 +214,12 @@ async def test_a_post_is_followed_until_it_is_done(guarded: Weir) -> None:
     assert names[-1] == "done"
     assert names.count("caption") == 2
     assert names.count("picture") == 2
-    again = await seen(guarded, who, f"{answer.headers['Location']}/events")
-    assert b"event: done" in again.body
+    events = f"{answer.headers['Location']}/events"
+    assert b"event: done" in (await seen(guarded, who, events)).body
+    # An EventSource connects again after every end, and says what it saw last.
+    assert "id: end" in text.splitlines()
+    told = await ask(guarded, "GET", events, headers={**who, "Last-Event-ID": "end"})
+    assert (told.status, told.body) == (204, b"")
 
 
 async def test_the_demo_user_gets_a_post(edge: Weir) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,8 @@ async def started(
         stdout=subprocess.PIPE,
         stderr=errors,
         cwd=folder,
+        # Who runs these tests in the background ignores interrupts, and so would the command.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         env={
             "WEIR_URL": api.url,
             "WEIR_TOKEN": TOKEN,

@@ -1,5 +1,6 @@
 """`weir up` with its real parts."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from tests.ports import free_ports
+from tests.weir import Json
 
 pytestmark = pytest.mark.services
 
@@ -64,6 +66,13 @@ class Weir:
         except HTTPError as error:
             return error.code
 
+    def json(self, path: str, token: str, document: object = None) -> Json:
+        """The answer to a GET, or to a POST of a document."""
+        body = None if document is None else json.dumps(document).encode()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        with urlopen(Request(self.url + path, body, headers)) as answer:  # noqa: S310, our own
+            return json.load(answer)
+
     def until_ready(self) -> list[psutil.Process]:
         """Wait for the line that says so, and return the processes of all parts."""
         end = time.monotonic() + 120
@@ -93,6 +102,25 @@ def _none_is_left(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
+def _a_post_costs_a_credit_and_is_in_the_history(weir: Weir, token: str) -> None:
+    post = weir.json("/social/post", token, {"prompt": "Our new espresso blend is here"})
+    assert post["state"] == "done"
+    assert post["caption"]
+    with urlopen(post["image_url"]) as answer:  # noqa: S310, our own address
+        assert answer.headers["Content-Type"] == "image/png"
+        assert answer.read().startswith(b"\x89PNG")
+    end = time.monotonic() + 30
+    while True:
+        ledger = weir.json("/api/user/usage", token)["items"]
+        history = weir.json("/social/posts", token)["items"]
+        if ledger and history and history[0]["state"] == "done":
+            break
+        assert time.monotonic() < end, (ledger, history)
+        time.sleep(0.1)
+    assert [(each["credits"], each["reason"]) for each in ledger] == [(-1, "social post")]
+    assert [each["id"] for each in history] == [post["id"]]
+
+
 def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
     start: Callable[[], Weir], tmp_path: Path
 ) -> None:
@@ -112,6 +140,7 @@ def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
     assert weir.status("/dead-letters", token) == 403
     assert weir.status("/dead-letters", "garbage") == 401
     assert weir.status("/dead-letters") == 200
+    _a_post_costs_a_credit_and_is_in_the_history(weir, token)
     weir.process.send_signal(signal.SIGTERM)
     assert weir.process.wait(20) == 0
     assert "Stopping API, Social posts, Quotas, Sink, ClickHouse, Kafka" in weir.text

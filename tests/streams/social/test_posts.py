@@ -1,5 +1,6 @@
 """A job that breaks the worker's own code: tried a few times, then failed and refunded."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from schemas.generation import GenerationJob, GenerationResult
 from schemas.partitioning import partition_for
 from schemas.quotas import Refund
 from schemas.topics import TOPICS, USER_PARTITIONS
+from streams.group.work_lane import Slot
 from streams.records import Headers
 from streams.social.generator import Generator
 from streams.social.object_storage import ObjectStorage
@@ -84,6 +86,7 @@ async def test_a_job_that_breaks_the_code_fails_is_refunded_and_its_prompt_is_no
     async with throwaway_weir(services, tmp_path) as weir:
         writer, provider = Writer(weir.kafka), Broken()
         storage = ObjectStorage(LocalStore(tmp_path / "media", mkdir=True))
+        slot = Slot(asyncio.Semaphore(1))
         await writer.start()
         posts = Posts(
             Generator(provider, storage, lambda: datetime.now(UTC)),
@@ -93,10 +96,10 @@ async def test_a_job_that_breaks_the_code_fails_is_refunded_and_its_prompt_is_no
             partitions=USER_PARTITIONS,
         )
         try:
-            await posts.generate_social_post(place, message)
+            await posts.generate_social_post(place, message, slot)
             made = provider.calls
             # Handed over again it ends as it did.
-            await posts.generate_social_post(place, message)
+            await posts.generate_social_post(place, message, slot)
         finally:
             await writer.stop()
         stream = Stream(weir)

@@ -1,9 +1,11 @@
 """The social worker on real Kafka: charged once, one result each, whatever is killed."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +15,8 @@ from deploy.local.managed_process import ManagedProcess
 from schemas.dead_letters import DeadLetter
 from schemas.generation import GenerationJob, GenerationRequest, GenerationResult, refund_id_for
 from schemas.quotas import QuotaDecision
+from streams.group.stalls import CHECK_SECONDS, STANDS_STILL
+from streams.group.work_lane import MAX_IN_LANE
 from tests.services import Services
 from tests.streams.social.stream import Stream
 from tests.weir import throwaway_weir
@@ -234,3 +238,32 @@ async def test_requests_are_charged_while_many_jobs_wait(
         # It ends in time though none is done.
         worker.terminate()
         assert await worker.stop(8) == 0
+
+
+async def test_more_jobs_than_a_lane_holds_are_no_stall_and_repeats_hold_nobody_up(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with throwaway_weir(services, tmp_path_factory.mktemp("full")) as weir:
+        stream, user = Stream(weir), a_user()
+        worker = weir.start_social({"WEIR_STUB_DELAY": "40", "WEIR_GENERATIONS_IN_FLIGHT": "2"})
+        slow = a_job(user)
+        repeats = [slow.model_copy(update={"repeated": True})] * (MAX_IN_LANE + 200)
+        await stream.send(
+            "generation-jobs",
+            [(user.encode(), each.model_dump_json().encode()) for each in [slow, *repeats]],
+        )
+        # Twice as long as a worker may stand still.
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(worker.wait(), 2 * (CHECK_SECONDS + STANDS_STILL))
+        await weir.eventually(partial(ended, stream, slow), process=worker)
+
+
+def a_job(user: str) -> GenerationJob:
+    return GenerationJob(
+        post_id=uuid4(), user_id=user, requested_at=datetime.now(UTC), prompt="New espresso"
+    )
+
+
+async def ended(stream: Stream, job: GenerationJob) -> bool:
+    results = await stream.read("generation-results", GenerationResult)
+    return job.post_id in {each.post_id for each in results}

@@ -8,10 +8,25 @@ from typing import Final
 
 from streams.group.reading import Event
 
-MAX_IN_LANE: Final = 500
-"""Messages of a partition that were read and are not done; more wait in Kafka."""
+MAX_IN_LANE: Final = 2_000
+"""Messages of a partition that were read and are not done; more wait in Kafka, and hold up the
+other partitions of the topic."""
 
-Work = Callable[[], Coroutine[object, object, None]]
+
+class Slot:
+    """One of those that bound how much is worked on; held while work costs something."""
+
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots: asyncio.Semaphore | None = slots
+
+    def free(self) -> None:
+        """Somebody else may work: what is left of this work only waits. Any number of times."""
+        if self._slots is not None:
+            self._slots.release()
+            self._slots = None
+
+
+Work = Callable[[Slot], Coroutine[object, object, None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +37,7 @@ class _Task:
     done: bool = False
 
 
-class Lane:
+class WorkLane:
     """Works on many messages of one partition at once.
 
     `slots` bounds how many of all lanes are worked on. A message is acknowledged when it and all
@@ -44,9 +59,14 @@ class Lane:
         self._any_waiting = asyncio.Event()
         self._beginning = asyncio.create_task(self._begin())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more must wait."""
+        return len(self._tasks) >= MAX_IN_LANE
+
     async def room(self) -> None:
         """Returns when one more may be submitted."""
-        while len(self._tasks) >= MAX_IN_LANE:
+        while self.is_full:
             await self._change()
 
     def submit(self, event: Event, work: Work) -> None:
@@ -82,9 +102,10 @@ class Lane:
                 self._any_waiting.clear()
                 continue
             task = self._waiting.popleft()
-            task.begun = asyncio.create_task(self._run(task, task.work()))
+            slot = Slot(self._slots)
+            task.begun = asyncio.create_task(self._run(task, slot, task.work(slot)))
 
-    async def _run(self, task: _Task, working: Awaitable[None]) -> None:
+    async def _run(self, task: _Task, slot: Slot, working: Awaitable[None]) -> None:
         try:
             await working
         except asyncio.CancelledError:
@@ -93,7 +114,7 @@ class Lane:
             self._failed(error)
             raise
         finally:
-            self._slots.release()
+            slot.free()
         task.done = True
         while self._tasks and self._tasks[0].done:
             self._tasks.popleft().event.ack()
