@@ -84,7 +84,7 @@ class Member:
             return {self._name: f"has not joined its group {self._app.conf.id} yet"}
         if self._app.rebalancing:
             left = self._recovery.active_remaining_total() if self._recovery.in_recovery else 0
-            return {self._name: f"is taking over users: {left} changes of accounts are to be read"}
+            return {self._name: f"is taking over users: {left} changes of the table are to be read"}
         return {}
 
     @property

@@ -13,7 +13,7 @@ from streams.group.log_reader import LogReader
 CHECK_SECONDS: Final = 5.0
 STANDS_STILL: Final = 10.0
 REBALANCES: Final = 40.0
-"""So long giving partitions out may take, reading accounts left out."""
+"""So long giving partitions out may take, reading the table left out."""
 
 
 class Stalled(Exception):

@@ -21,15 +21,16 @@ from schemas.quotas import (
 )
 from streams.dead_letters import dead_letter
 from streams.failures import Invalid
+from streams.group.places import Place, Put, is_older, place_of
 from streams.group.reading import Event
+from streams.group.table_lane import Flight, TableLane
 from streams.messages import Message
 from streams.quotas import stored
 from streams.quotas.account import Account, Remembered, Step
 from streams.quotas.credits import decide
 from streams.quotas.intake import read_command
-from streams.quotas.lane import Flight, Lane
 from streams.quotas.outputs import Outputs
-from streams.quotas.stored import Outcome, Place
+from streams.quotas.stored import Outcome
 from streams.records import Record
 from streams.replying import reply_address, waiting
 
@@ -42,7 +43,7 @@ _MS: Final = 1000
 class _Case:
     """A command where it lies."""
 
-    lane: Lane
+    lane: TableLane
     event: Event
     record: Record
     command: QuotaCommand
@@ -72,7 +73,7 @@ class Accountant:
         self._partitions = partitions
         self._reply_partitions = reply_partitions
 
-    def take(self, lane: Lane, record: Record, event: Event) -> None:
+    def take(self, lane: TableLane, record: Record, event: Event) -> None:
         """Decides about the record's command, and submits what follows for the event."""
         try:
             flight = self._flight(lane, record, event)
@@ -81,7 +82,7 @@ class Accountant:
             flight = Flight(event, record, outputs=[letter])
         lane.submit(flight)
 
-    def _flight(self, lane: Lane, record: Record, event: Event) -> Flight:
+    def _flight(self, lane: TableLane, record: Record, event: Event) -> Flight:
         command = read_command(record, lane.partition, self._partitions)
         case = _Case(
             lane,
@@ -100,7 +101,7 @@ class Accountant:
         return self._decided(case, None if value is None else stored.read_account(value))
 
     def _is_applied(self, case: _Case, value: bytes) -> bool:
-        applied = stored.place_of(value)
+        applied = place_of(value)
         return applied.topic_id == case.place.topic_id and applied.offset >= case.place.offset
 
     def _shown(self, case: _Case, value: bytes | None) -> Flight:
@@ -119,7 +120,7 @@ class Accountant:
         # What a restore brings may be hundreds; it follows from the command alone.
         kept = remembered[-1:] if isinstance(case.command, Restore) else remembered
         outcome = Outcome(case.record.offset, decision, kept).encoded()
-        puts: list[stored.Put] = list(remembered)
+        puts: list[Put] = list(remembered)
         if step.account is not None and step.account is not account:
             # The account first: what of its entries is missing, the outbox makes good.
             outbox = (*case.lane.outbox(case.user_key), outcome)
@@ -135,10 +136,10 @@ class Accountant:
         entries = outcome.remembered
         if isinstance(case.command, Restore):
             entries = (*_entries(case, self._step(case, None, {}))[:-1], *entries)
-        puts: list[stored.Put] = []
+        puts: list[Put] = []
         for key, value in entries:
             current = case.lane.get(key)
-            if current is None or stored.is_older(current, value, case.place.topic_id):
+            if current is None or is_older(current, value, case.place.topic_id):
                 puts.append((key, value))
         decision = QuotaDecision.model_validate_json(outcome.decision)
         outputs = self._leaving(case, decision, outcome.decision)
@@ -183,7 +184,7 @@ class Accountant:
         address = reply_address(case.record, self._reply_partitions)
         return [] if address is None else [self._outputs.reply(address, decision)]
 
-    def _dead_letter(self, lane: Lane, record: Record, failure: Invalid) -> Message:
+    def _dead_letter(self, lane: TableLane, record: Record, failure: Invalid) -> Message:
         log.warning(
             "dead letter",
             partition=lane.partition,
@@ -206,7 +207,7 @@ def _past(case: _Case) -> dict[UUID, Remembered]:
         value = case.lane.get(stored.remembered_key(case.user_key, each))
         # What the sweep may have deleted is not known, whether it has or not: a replay finds
         # what the first time found.
-        if value is not None and stored.kept_until(value) > case.record.timestamp:
+        if value is not None and stored.remembered_until(value) > case.record.timestamp:
             found[each] = stored.read_remembered(value)
     return found
 

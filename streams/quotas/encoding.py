@@ -12,13 +12,10 @@ from uuid import UUID
 import msgspec
 
 from schemas.quotas import QuotaDecision, TopUpChange
+from streams.group.places import UnreadableValue
 from streams.quotas.account import Account, HeldTopUp, Remembered
 
 _VERSION: Final = b"\x01"
-
-
-class UnreadableValue(Exception):
-    """A value of the table is not one that this release wrote or knows from an earlier one."""
 
 
 class _Account(msgspec.Struct, array_like=True, frozen=True):

@@ -9,10 +9,10 @@ from schemas.topics import QUOTA_ACCOUNTS, QUOTA_COMMANDS
 from streams.group import process
 from streams.group.folder import own_folder
 from streams.group.log_reader import LogReader
+from streams.group.places import UnreadableValue
+from streams.group.table_folder import forget_other_changelog, forget_unusable
 from streams.group.topics import Description, described
 from streams.health import health_server
-from streams.quotas.encoding import UnreadableValue
-from streams.quotas.folder import forget_other_changelog, forget_unusable
 from streams.quotas.settings import QuotasSettings
 from streams.quotas.topics import NEEDED
 from streams.quotas.worker import QuotasWorker

@@ -16,14 +16,15 @@ from streams.group.lease import Lease
 from streams.group.log_reader import LogReader
 from streams.group.member import WATCH_SECONDS, Member
 from streams.group.reading import Event, Reading
+from streams.group.sweep import Sweep
+from streams.group.table import KeyedTable
+from streams.group.table_folder import tables_of
+from streams.group.table_lane import Flight, TableLane
 from streams.group.topics import Description
 from streams.quotas.accountant import Accountant
-from streams.quotas.folder import tables_of
-from streams.quotas.lane import Flight, Lane
 from streams.quotas.outputs import Outputs
 from streams.quotas.settings import QuotasSettings
-from streams.quotas.sweep import Sweep
-from streams.quotas.table import AccountsTable
+from streams.quotas.stored import kept_until
 from streams.records import Record
 from streams.writer import Writer
 
@@ -73,8 +74,9 @@ class QuotasWorker:
         )
         self._app = GroupApp(membership, self._lease, [self._commands])
         self._member = Member("quotas", self._app, self._lease, self._drop_lanes)
-        self._table = AccountsTable(
+        self._table = KeyedTable(
             self._app,
+            "accounts",
             changelog=self._changelog,
             partitions=accounts.partitions,
             topic_id=commands.topic_id.bytes,
@@ -82,7 +84,7 @@ class QuotasWorker:
             failed=self._member.fail,
         )
         self._app.tables.add(self._table)
-        self._reading: Reading[Lane] = Reading(
+        self._reading: Reading[TableLane] = Reading(
             self._app,
             self._log,
             self._commands,
@@ -129,13 +131,13 @@ class QuotasWorker:
         await self._log.stop()
         await self._writer.stop()
 
-    def _take(self, lane: Lane, record: Record, event: Event) -> None:
+    def _take(self, lane: TableLane, record: Record, event: Event) -> None:
         self._accountant.take(lane, record, event)
 
     def _open_lane(self, partition: int, next_offset: int) -> None:
         if before := self._reading.close(partition):
             before.close()
-        lane = Lane(
+        lane = TableLane(
             partition,
             next_offset=next_offset,
             changelog=self._changelog,
@@ -145,7 +147,7 @@ class QuotasWorker:
             failed=self._member.fail,
         )
         self._reading.open(partition, lane)
-        self._sweeps[partition] = Sweep(lane, self._table.store)
+        self._sweeps[partition] = Sweep(lane, self._table.store, kept_until)
         if stale := self._table.store.take_stale(partition):
             log.warning("accounts written again", partition=partition, count=len(stale))
             lane.submit(Flight(puts=stale))

@@ -13,20 +13,21 @@ from uuid import UUID
 
 from deploy.commands.quotas import quotas
 from streams.group.lease import Lease
+from streams.group.places import Place, Put
+from streams.group.table import KeyedStore
+from streams.group.table_lane import Flight, TableLane
 from streams.quotas import accountant, stored
 from streams.quotas.account import Account, Remembered
 from streams.quotas.accountant import Accountant
-from streams.quotas.lane import Flight, Lane
-from streams.quotas.stored import Place, Put, account_value
-from streams.quotas.table import AccountsStore
+from streams.quotas.stored import account_value
 from streams.writer import Entry, Writer, Written
 
 HERE = b'"reason":"here"'
 
-_put = Lane._put
-_submit = Lane.submit
+_put = TableLane._put
+_submit = TableLane.submit
 _write_alone = Writer.write_alone
-_finish = Lane._finish
+_finish = TableLane._finish
 
 
 def _die() -> NoReturn:
@@ -38,19 +39,19 @@ def _is_here(flight: Flight) -> bool:
     return flight.record is not None and HERE in (flight.record.value or b"")
 
 
-async def killed_before_the_change(self: Lane, puts: list[Put]) -> None:
+async def killed_before_the_change(self: TableLane, puts: list[Put]) -> None:
     if any(map(_is_here, self._flights)):
         _die()
     await _put(self, puts)
 
 
-async def killed_after_the_change(self: Lane, puts: list[Put]) -> None:
+async def killed_after_the_change(self: TableLane, puts: list[Put]) -> None:
     await _put(self, puts)
     if any(map(_is_here, self._flights)):
         _die()
 
 
-async def killed_before_the_local_write(self: Lane, puts: list[Put]) -> None:
+async def killed_before_the_local_write(self: TableLane, puts: list[Put]) -> None:
     if any(map(_is_here, self._flights)):
         self._store.write = lambda *_: _die()  # type: ignore[method-assign]
     await _put(self, puts)
@@ -66,32 +67,32 @@ async def killed_within_the_change(
     return await _write_alone(self, topic, partition, entries)
 
 
-def killed_before_the_acknowledgement(self: Lane, flight: Flight) -> None:
+def killed_before_the_acknowledgement(self: TableLane, flight: Flight) -> None:
     if _is_here(flight):
         _die()
     _finish(self, flight)
 
 
-async def held_before_the_change(self: Lane, puts: list[Put]) -> None:
+async def held_before_the_change(self: TableLane, puts: list[Put]) -> None:
     if any(map(_is_here, self._flights)):
         await asyncio.Event().wait()
     await _put(self, puts)
 
 
-async def frozen_before_the_change(self: Lane, puts: list[Put]) -> None:
+async def frozen_before_the_change(self: TableLane, puts: list[Put]) -> None:
     if any(map(_is_here, self._flights)):
         os.kill(os.getpid(), signal.SIGSTOP)
     await _put(self, puts)
 
 
 MOMENTS = {
-    "before_the_change": (Lane, "_put", killed_before_the_change),
+    "before_the_change": (TableLane, "_put", killed_before_the_change),
     "within_the_change": (Writer, "write_alone", killed_within_the_change),
-    "before_the_local_write": (Lane, "_put", killed_before_the_local_write),
-    "after_the_change": (Lane, "_put", killed_after_the_change),
-    "before_the_acknowledgement": (Lane, "_finish", killed_before_the_acknowledgement),
-    "frozen": (Lane, "_put", frozen_before_the_change),
-    "held": (Lane, "_put", held_before_the_change),
+    "before_the_local_write": (TableLane, "_put", killed_before_the_local_write),
+    "after_the_change": (TableLane, "_put", killed_after_the_change),
+    "before_the_acknowledgement": (TableLane, "_finish", killed_before_the_acknowledgement),
+    "frozen": (TableLane, "_put", frozen_before_the_change),
+    "held": (TableLane, "_put", held_before_the_change),
 }
 
 
@@ -103,7 +104,7 @@ def nothing_is_remembered(case: object) -> dict[UUID, Remembered]:
     return {}
 
 
-def acknowledged_at_once(self: Lane, flight: Flight) -> None:
+def acknowledged_at_once(self: TableLane, flight: Flight) -> None:
     _submit(self, flight)
     if flight.event is not None:
         flight.event.ack()
@@ -113,11 +114,11 @@ def without_outbox(place: Place, account: Account, outbox: Sequence[bytes]) -> b
     return account_value(place, account, ())
 
 
-def everything_is_newer(self: AccountsStore, value: bytes, current: bytes) -> bool:
+def everything_is_newer(self: KeyedStore, value: bytes, current: bytes) -> bool:
     return False
 
 
-def any_offset(self: Lane, written: Written) -> None:
+def any_offset(self: TableLane, written: Written) -> None:
     self._next_offset = written.offset + written.count
 
 
@@ -135,11 +136,11 @@ def main() -> None:
         case "no_outbox":
             stored.account_value = without_outbox
         case "no_confirmation":
-            Lane.submit = acknowledged_at_once  # type: ignore[method-assign]
+            TableLane.submit = acknowledged_at_once  # type: ignore[method-assign]
         case "no_merge":
-            AccountsStore.is_older = everything_is_newer  # type: ignore[method-assign]
+            KeyedStore.is_older = everything_is_newer  # type: ignore[method-assign]
         case "no_fence":
-            Lane._must_be_next = any_offset  # type: ignore[method-assign]
+            TableLane._must_be_next = any_offset  # type: ignore[method-assign]
             Lease.must_hold = always_holds  # type: ignore[method-assign]
     if moment := os.environ.get("STOPPED"):
         owner, name, instead = MOMENTS[moment]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.quotas import QuotaDecision, TopUpChange
+from streams.group.places import UnreadableValue
 from streams.quotas.account import Account, HeldTopUp, Remembered
 from streams.quotas.encoding import (
-    UnreadableValue,
     decode_account,
     decode_remembered,
     encode_account,

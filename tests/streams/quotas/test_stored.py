@@ -4,19 +4,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from streams.quotas.encoding import UnreadableValue
-from streams.quotas.stored import (
-    Outcome,
+from streams.group.places import (
     Place,
-    account_key,
+    UnreadableValue,
     deleted_place,
     deletion_header,
     is_older,
-    is_remembered,
-    outbox_of,
     place_of,
-    remembered_key,
 )
+from streams.quotas.stored import Outcome, account_key, is_remembered, outbox_of, remembered_key
 from tests.streams.quotas.values import NOW_TOPIC, account_at, remembered_at
 
 OLD_TOPIC = UUID(int=1).bytes

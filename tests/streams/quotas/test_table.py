@@ -12,9 +12,10 @@ from faust.types import TP
 from streams.group.app import GroupApp, Membership
 from streams.group.folder import own_folder
 from streams.group.lease import Lease
-from streams.quotas.folder import forget_unusable, tables_of
-from streams.quotas.stored import Put, account_key, deletion_header, remembered_key
-from streams.quotas.table import AccountsStore, AccountsTable
+from streams.group.places import Put, deletion_header
+from streams.group.table import KeyedStore, KeyedTable
+from streams.group.table_folder import forget_unusable, tables_of
+from streams.quotas.stored import account_key, remembered_key
 from tests.streams.quotas.values import NOW_TOPIC, account_at, remembered_at
 
 USER = account_key("somebody")
@@ -22,14 +23,15 @@ COMMAND = remembered_key(USER, uuid4())
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[AccountsStore]:
+def store(tmp_path: Path) -> Iterator[KeyedStore]:
     membership = Membership(
         "127.0.0.1:1", "group", "one", tables_of(tmp_path), session_timeout=6, revoke_timeout=12
     )
     app = GroupApp(membership, Lease(6), ["commands"])
     failures: list[BaseException] = []
-    table = AccountsTable(
+    table = KeyedTable(
         app,
+        "accounts",
         changelog="changes",
         partitions=4,
         topic_id=NOW_TOPIC,
@@ -56,11 +58,11 @@ def events(*puts: Put, begin: int = 0, headers: object = ()) -> list[Any]:
     ]
 
 
-def apply(store: AccountsStore, changes: list[Any]) -> None:
+def apply(store: KeyedStore, changes: list[Any]) -> None:
     store.apply_changelog_batch(changes, to_key=None, to_value=None)  # type: ignore[arg-type] # unused
 
 
-def test_values_and_how_far_they_go_are_written_as_one(store: AccountsStore) -> None:
+def test_values_and_how_far_they_go_are_written_as_one(store: KeyedStore) -> None:
     store.write(2, [(USER, account_at(1)), (COMMAND, remembered_at(1))], 41)
     assert store.read(2, USER) == account_at(1)
     assert store.read(1, USER) is None
@@ -72,7 +74,7 @@ def test_values_and_how_far_they_go_are_written_as_one(store: AccountsStore) -> 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two batches"])
 def test_an_old_value_that_comes_late_is_passed_over_and_the_newer_one_is_to_be_repeated(
-    store: AccountsStore, together: object
+    store: KeyedStore, together: object
 ) -> None:
     changes = events((USER, account_at(1)), (USER, account_at(8)), (USER, account_at(5)))
     if together:
@@ -86,12 +88,12 @@ def test_an_old_value_that_comes_late_is_passed_over_and_the_newer_one_is_to_be_
     assert store.take_stale(0) == []
 
 
-def test_what_was_repeated_need_not_be_again(store: AccountsStore) -> None:
+def test_what_was_repeated_need_not_be_again(store: KeyedStore) -> None:
     apply(store, events((USER, account_at(8)), (USER, account_at(5)), (USER, account_at(8))))
     assert store.take_stale(0) == []
 
 
-def test_a_deletion_that_comes_late_deletes_nothing_newer(store: AccountsStore) -> None:
+def test_a_deletion_that_comes_late_deletes_nothing_newer(store: KeyedStore) -> None:
     apply(store, events((COMMAND, remembered_at(5))))
     late = events((COMMAND, None), begin=1, headers=[deletion_header(remembered_at(4))])
     apply(store, late)
@@ -103,7 +105,7 @@ def test_a_deletion_that_comes_late_deletes_nothing_newer(store: AccountsStore) 
 
 
 def test_a_scan_goes_on_where_it_was_and_leaves_out_what_is_the_tables_own(
-    store: AccountsStore,
+    store: KeyedStore,
 ) -> None:
     keys = [b"a", b"b", b"z"]
     store.write(0, [(key, account_at(1)) for key in keys], 5)
@@ -114,7 +116,7 @@ def test_a_scan_goes_on_where_it_was_and_leaves_out_what_is_the_tables_own(
 
 @pytest.mark.parametrize(("end", "kept"), [(42, True), (41, False), (0, False)])
 def test_a_copy_that_knows_more_than_its_changelog_is_deleted(
-    store: AccountsStore, tmp_path: Path, end: int, kept: object
+    store: KeyedStore, tmp_path: Path, end: int, kept: object
 ) -> None:
     store.write(3, [(USER, account_at(1))], 41)
     store._dbs.pop(3).close()
@@ -122,7 +124,7 @@ def test_a_copy_that_knows_more_than_its_changelog_is_deleted(
     assert tables_of(tmp_path).exists() is kept
 
 
-def test_a_damaged_copy_is_deleted(store: AccountsStore, tmp_path: Path) -> None:
+def test_a_damaged_copy_is_deleted(store: KeyedStore, tmp_path: Path) -> None:
     store.write(3, [(USER, account_at(1))], 1)
     store._dbs.pop(3).close()
     for file in tmp_path.rglob("CURRENT"):

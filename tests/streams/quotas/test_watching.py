@@ -9,10 +9,10 @@ import pytest
 
 from streams.group.lease import Lease, LeaseOver
 from streams.group.stalls import REBALANCES, STANDS_STILL, Stalled, Stalls
+from streams.group.sweep import MARGIN, SCANNED, Sweep
+from streams.group.table_lane import Flight
 from streams.group.turns import Turns
-from streams.quotas.lane import Flight
-from streams.quotas.stored import account_key, remembered_key
-from streams.quotas.sweep import MARGIN, SCANNED, Sweep
+from streams.quotas.stored import account_key, kept_until, remembered_key
 from tests.streams.quotas.values import account_at, remembered_at
 
 USER = account_key("somebody")
@@ -76,7 +76,7 @@ class Table:
 
 
 def sweeping(table: Table) -> Sweep:
-    return Sweep(cast("Any", table), cast("Any", table))
+    return Sweep(cast("Any", table), cast("Any", table), kept_until)
 
 
 def arrived(offset: int, timestamp: int) -> SimpleNamespace:

@@ -15,7 +15,8 @@ from aiokafka.structs import ConsumerRecord
 from deploy.local.managed_process import ManagedProcess
 from schemas.partitioning import partition_for
 from schemas.topics import USER_PARTITIONS
-from streams.quotas.stored import account_key, place_of, read_account
+from streams.group.places import place_of
+from streams.quotas.stored import account_key, read_account
 from tests.services import Services
 from tests.streams.quotas.caller import Caller, calling, spend, users_of
 from tests.weir import Weir, throwaway_weir

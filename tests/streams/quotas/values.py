@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from schemas.plans import read_catalogue
+from streams.group.places import Place
 from streams.quotas.account import Account
 from streams.quotas.credits import decide
-from streams.quotas.stored import Place, account_value, remembered_value
+from streams.quotas.stored import account_value, remembered_value
 from tests.streams.quotas.caller import spend
 
 NOW_TOPIC = UUID(int=7).bytes

@@ -1,4 +1,4 @@
-"""What a partition's commands led to, on its way to Kafka: changelog, then outputs, then done.
+"""What a partition's messages led to, on its way to Kafka: changelog, then outputs, then done.
 
 Nothing leaves before the changelog has what it rests on, and a command is acknowledged when all
 of it is confirmed, in the order of the log. Changes that are not confirmed yet lie over the table.
@@ -12,10 +12,10 @@ from time import monotonic
 from typing import Final
 
 from streams.group.lease import Lease
+from streams.group.places import Put, deletion_header
 from streams.group.reading import Event
+from streams.group.table import KeyedStore
 from streams.messages import Message
-from streams.quotas.stored import Put, deletion_header
-from streams.quotas.table import AccountsStore
 from streams.records import Record
 from streams.writer import Writer, Written
 
@@ -31,7 +31,8 @@ class Overtaken(Exception):
 class Flight:
     """What one command led to. Without an event it is the worker's own doing.
 
-    `outcome`: encoded, for the outbox of the user's account until it is confirmed.
+    `outcome`: encoded, for the outbox of the user's account until it is confirmed. `done` is told
+    when all of it is.
     """
 
     event: Event | None = None
@@ -40,10 +41,11 @@ class Flight:
     outputs: Sequence[Message] = ()
     user_key: bytes = b""
     outcome: bytes = b""
+    done: asyncio.Future[None] | None = None
     began: float = field(default_factory=monotonic)
 
 
-class Lane:
+class TableLane:
     """The commands in flight of one partition, which this worker owns."""
 
     def __init__(
@@ -52,7 +54,7 @@ class Lane:
         *,
         next_offset: int,
         changelog: str,
-        store: AccountsStore,
+        store: KeyedStore,
         writer: Writer,
         lease: Lease,
         failed: Callable[[BaseException], None],
@@ -128,6 +130,13 @@ class Lane:
         self._new.append(flight)
         self._any_new.set()
 
+    async def put(self, puts: Sequence[Put], outputs: Sequence[Message] = ()) -> None:
+        """Returns when the table has the changes, and then Kafka the outputs."""
+        await self.room()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.submit(Flight(puts=puts, outputs=outputs, done=done))
+        await done
+
     def close(self) -> None:
         """Drops what is in flight; whoever owns the partition next decides it again, alike."""
         for task in self._tasks:
@@ -187,6 +196,8 @@ class Lane:
             outbox.popleft()
             if not outbox:
                 del self._outboxes[flight.user_key]
+        if flight.done is not None and not flight.done.done():
+            flight.done.set_result(None)
         if flight.event is not None:
             flight.event.ack()
             self.acknowledged = flight.record

@@ -1,14 +1,15 @@
-"""Forgets commands whose time is over, a few at a time, in the table and in its changelog.
+"""Forgets entries whose time is over, a few at a time, in the table and in its changelog.
 
 Time is the log's: an entry goes when a command that arrived after its end has been committed.
 So a replay, which begins at the last commit, never finds less than the first time found.
 """
 
+from collections.abc import Callable
 from typing import Final
 
-from streams.quotas.lane import MAX_IN_FLIGHT, Flight, Lane
-from streams.quotas.stored import Put, is_remembered, kept_until
-from streams.quotas.table import AccountsStore
+from streams.group.places import Put
+from streams.group.table import KeyedStore
+from streams.group.table_lane import MAX_IN_FLIGHT, Flight, TableLane
 
 SCANNED: Final = 500
 """Entries that are looked at in one step: about a millisecond."""
@@ -17,10 +18,16 @@ MARGIN: Final = 3_600_000
 """Milliseconds: brokers' clocks may step back, or differ between one leader and the next."""
 
 
+KeptUntil = Callable[[bytes, bytes], int | None]
+"""Until when an entry, by key and value, is kept: epoch milliseconds of the log's time, or None:
+for ever."""
+
+
 class Sweep:
     """Goes round and round the table of one partition."""
 
-    def __init__(self, lane: Lane, store: AccountsStore) -> None:
+    def __init__(self, lane: TableLane, store: KeyedStore, kept_until: KeptUntil) -> None:
+        self._kept_until = kept_until
         self._lane = lane
         self._store = store
         self._after = b""
@@ -39,8 +46,8 @@ class Sweep:
         over: list[Put] = [
             (key, None)
             for key, value in entries
-            if is_remembered(key)
-            and kept_until(value) + MARGIN <= self._now
+            if (until := self._kept_until(key, value)) is not None
+            and until + MARGIN <= self._now
             and not self._lane.is_changing(key)
         ]
         # One less may have come: the table's own entry is left out.

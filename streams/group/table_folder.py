@@ -1,4 +1,4 @@
-"""The worker's local copy of the accounts: whose it is, and whether it is of this Kafka."""
+"""A worker's local copy of its table: whose it is, and whether it is of this Kafka."""
 
 import shutil
 from collections.abc import Mapping
@@ -10,9 +10,6 @@ import structlog
 from rocksdict import AccessType, Options, Rdict
 
 log = structlog.get_logger()
-
-TABLE: Final = "accounts"
-"""The table's name, of which each partition has a database `accounts-N.db`."""
 
 OFFSET_KEY: Final = b"__faust\x00offset__"
 """Faust's, under which a database holds how far it has read its changelog."""
@@ -40,8 +37,8 @@ def forget_unusable(folder: Path, ends: Mapping[int, int]) -> None:
     `ends`: of the changelog, by partition: the offset that its next message gets. A changelog
     that holds less than was read of it has lost its last messages.
     """
-    for path in sorted(tables_of(folder).glob(f"**/{TABLE}-*.db")):
-        partition = int(path.stem.removeprefix(f"{TABLE}-"))
+    for path in sorted(tables_of(folder).glob("**/*-*.db")):
+        partition = int(path.stem.rpartition("-")[2])
         try:
             offset = _offset_in(path)
         except Exception as error:  # noqa: BLE001, rocksdict raises no narrower one
@@ -66,5 +63,5 @@ def forget(folder: Path, why: str) -> None:
     """Deletes the copy, which is read anew from the changelog."""
     tables = tables_of(folder)
     if tables.exists():
-        log.warning("local accounts deleted", folder=str(tables), reason=why)
+        log.warning("local copy of the table deleted", folder=str(tables), reason=why)
         shutil.rmtree(tables)

@@ -1,8 +1,8 @@
-"""The table of accounts: what the changelog says, kept in RocksDB by Faust.
+"""A worker's table: what the changelog says, kept in RocksDB by Faust.
 
 Unlike Faust's own tables the local copy is never ahead of the changelog: a value is written here
 once Kafka has it, together with its offset. And a value never replaces one that is newer, however
-late it was written (see `stored`).
+late it was written (see `places`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,9 +16,9 @@ from faust.types import TP, AppT, CollectionT, EventT
 from rocksdict import Rdict, WriteBatch
 from yarl import URL
 
+from streams.group.places import Put, deleted_place, is_older
 from streams.group.reading import raw_schema
-from streams.quotas.folder import OFFSET_KEY, TABLE
-from streams.quotas.stored import Put, deleted_place, is_older
+from streams.group.table_folder import OFFSET_KEY
 from streams.records import Headers
 
 _OPTIONS: Final = {
@@ -34,11 +34,11 @@ class NotRecovered(Exception):
     """Faust ended its recovery before all of the changelog was read."""
 
 
-class AccountsStore(Store):
+class KeyedStore(Store):
     """One RocksDB database for each partition; keys and values are bytes."""
 
     topic_id: bytes = b""
-    """Of the commands topic, by which values are told apart that another topic's made."""
+    """Of the topic that makes values, by which values are told apart that another topic's made."""
 
     failed: Callable[[BaseException], None]
     """Ends the process; a table sets it."""
@@ -129,7 +129,7 @@ class AccountsStore(Store):
         return database
 
 
-class AccountsTable(faust.Table[bytes, bytes]):
+class KeyedTable(faust.Table[bytes, bytes]):
     """Tells Faust which changelog to keep; agents read and write the store itself.
 
     `on_ready(partition, next_offset)` is called when a partition of this worker is complete, with
@@ -139,6 +139,7 @@ class AccountsTable(faust.Table[bytes, bytes]):
     def __init__(
         self,
         app: AppT,
+        name: str,
         *,
         changelog: str,
         partitions: int,
@@ -148,7 +149,7 @@ class AccountsTable(faust.Table[bytes, bytes]):
     ) -> None:
         super().__init__(
             app,
-            name=TABLE,
+            name=name,
             key_type=bytes,
             value_type=bytes,
             partitions=partitions,
@@ -168,8 +169,8 @@ class AccountsTable(faust.Table[bytes, bytes]):
         self._on_ready = on_ready
         self._failed = failed
 
-    def _new_store_by_url(self, url: str | URL) -> AccountsStore:
-        store = AccountsStore(
+    def _new_store_by_url(self, url: str | URL) -> KeyedStore:
+        store = KeyedStore(
             url,
             self.app,
             self,
@@ -185,9 +186,9 @@ class AccountsTable(faust.Table[bytes, bytes]):
         return store
 
     @property
-    def store(self) -> AccountsStore:
+    def store(self) -> KeyedStore:
         store = self.data
-        assert isinstance(store, AccountsStore)  # noqa: S101, made above
+        assert isinstance(store, KeyedStore)  # noqa: S101, made above
         return store
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
