@@ -1,8 +1,10 @@
 """Says in words what pydantic found: which field, what is wrong with it, what to do."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 _MAX_SHOWN: Final = 100
@@ -36,6 +38,17 @@ _ADVICE: Final[Mapping[str, str]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Advice:
+    """What a field of its own kind is told: `texts` are as `explain` takes them.
+
+    It stands in the `Annotated` of the field's type, so that all models with such a field say the
+    same.
+    """
+
+    texts: Mapping[str, str]
+
+
 def shown(text: str) -> str:
     """What a client sent, cut to a length that a message can carry."""
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
@@ -55,3 +68,13 @@ def explain(error: ErrorDetails, advice: Mapping[str, str] | None = None) -> tup
     else:
         what = template.format_map(error.get("ctx", {}))
     return (field, f"{field} {what}") if field else ("", f"the event {what}{_EXAMPLE}")
+
+
+def advice_of(model: type[BaseModel], error: ErrorDetails) -> Mapping[str, str]:
+    """The texts of the field of this model that the error is about; none of its own: empty."""
+    field = model.model_fields.get(str(error["loc"][0])) if error["loc"] else None
+    texts: dict[str, str] = {}
+    for each in field.metadata if field else ():
+        if isinstance(each, Advice):
+            texts.update(each.texts)
+    return texts

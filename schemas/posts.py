@@ -7,6 +7,8 @@ from unicodedata import category
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from schemas.explanations import Advice
+
 MAX_PROMPT_CHARACTERS: Final = 10_000
 MAX_VARIANTS: Final = 4
 
@@ -36,12 +38,15 @@ PLATFORMS: Final[Mapping[Platform, PlatformLimits]] = {
     "pinterest": PlatformLimits("Pinterest", 500, 1024, 1536),
 }
 
+_SAY: Final = "must say what the post is about"
+_A_TAG: Final = "must be a BCP 47 tag of a language, such as en, de or pt-BR"
+_HOW_MANY: Final = f"must be a whole number from 1 to {MAX_VARIANTS}"
 _LINE_BREAKS: Final = frozenset("\n\r\t")
 
 
 def _readable(text: str) -> str:
     if not text.strip():
-        raise ValueError("must say something; it is blank")
+        raise ValueError(f"{_SAY}; it is blank")
     if any(category(each) == "Cc" and each not in _LINE_BREAKS for each in text):
         raise ValueError("must not hold control characters (line breaks and tabs may be)")
     return text
@@ -56,6 +61,14 @@ Prompt = Annotated[
         examples=["Our new espresso blend is here"],
     ),
     AfterValidator(_readable),
+    Advice(
+        {
+            "missing": f"is required: it {_SAY}",
+            "string_type": f"must be a string: it {_SAY}",
+            "string_too_short": f"{_SAY}; it is empty",
+            "value_error": "{error}",
+        }
+    ),
 ]
 Language = Annotated[
     str,
@@ -66,6 +79,12 @@ Language = Annotated[
         description="Of the caption, as a BCP 47 tag.",
         examples=["en", "pt-BR"],
     ),
+    Advice(
+        dict.fromkeys(
+            ("string_type", "string_too_short", "string_too_long", "string_pattern_mismatch"),
+            _A_TAG,
+        )
+    ),
 ]
 Variants = Annotated[
     int,
@@ -73,6 +92,11 @@ Variants = Annotated[
         ge=1,
         le=MAX_VARIANTS,
         description="How many captions and pictures to choose from; each costs a credit.",
+    ),
+    Advice(
+        dict.fromkeys(
+            ("int_type", "int_parsing_size", "greater_than_equal", "less_than_equal"), _HOW_MANY
+        )
     ),
 ]
 

@@ -2,8 +2,9 @@
 
     python -m tests.openai_fake PORT DELAY
 
-What it does is scripted by words in the prompt, such as `[429]`: see STEPS. Each word counts for
-the first call of a kind, in their order; calls without a word succeed.
+What it does is scripted by words in the prompt, such as `[429]`: see STEPS and ANSWERS. Each word
+counts for the first call of a kind, in their order; calls without a word succeed. A word may be for
+one kind only: `[picture:429]`.
 """
 
 import asyncio
@@ -12,10 +13,10 @@ import struct
 import sys
 import zlib
 from base64 import b64encode
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from time import time
+from time import monotonic, time
 from typing import Any, Final, get_type_hints
 
 from aiohttp import web
@@ -26,18 +27,20 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from pydantic import TypeAdapter
 
 KEY: Final = "sk-fake-0123456789"
-SCRIPT: Final = re.compile(r"\[([a-z0-9_-]+)\]")
+SCRIPT: Final = re.compile(r"\[(?:(caption|picture):)?([a-z0-9_-]+)\]")
+DRIP_SECONDS: Final = 0.02
+DRIPS: Final = 1_000
 
 # Answers are JSON of any shape.
 Json = Any
 
 
-def _error(status: int, code: str | None, headers: Mapping[str, str] | None = None) -> web.Response:
+def _error(status: int, code: Json, headers: Mapping[str, str] | None = None) -> web.Response:
     body = {"error": {"message": "as scripted", "type": "fake", "param": None, "code": code}}
     return web.json_response(body, status=status, headers=headers)
 
 
-STEPS: Final[dict[str, tuple[int, str | None, dict[str, str]]]] = {
+STEPS: Final[dict[str, tuple[int, Json, dict[str, str]]]] = {
     "429": (429, "rate_limit_exceeded", {}),
     "429-after": (429, "rate_limit_exceeded", {"Retry-After": "1"}),
     "429-ms": (429, "rate_limit_exceeded", {"retry-after-ms": "20"}),
@@ -48,7 +51,19 @@ STEPS: Final[dict[str, tuple[int, str | None, dict[str, str]]]] = {
     "blocked": (400, "moderation_blocked", {}),
     "bad-request": (400, "invalid_value", {}),
     "no-model": (404, "model_not_found", {}),
+    "odd-error": (400, {"no": "code"}, {}),
 }
+
+ANSWERS: Final[dict[str, tuple[str, str]]] = {
+    "html": ("text/html", "<html><body>Please log in to the network.</body></html>"),
+    "html-as-json": ("application/json", "<html></html>"),
+    "null": ("application/json", "null"),
+    "list": ("application/json", "[]"),
+    "empty": ("application/json", "{}"),
+    "odd-shape": ("application/json", '{"output": "none", "data": {"no": "list"}, "usage": 7}'),
+    "odd-parts": ("application/json", '{"output": [{"type": "message"}], "data": ["x"]}'),
+}
+"""Of status 200, and of no shape that OpenAI documents."""
 
 
 def a_png(width: int = 16, height: int = 16) -> bytes:
@@ -67,12 +82,13 @@ def a_png(width: int = 16, height: int = 16) -> bytes:
 
 
 class FakeOpenAI:
-    """Counts calls by prompt and kind, begun and finished."""
+    """Counts calls by prompt and kind, begun and finished, and when each began (monotonic)."""
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
         self.begun: Counter[str] = Counter()
         self.finished: Counter[str] = Counter()
+        self.began_at: defaultdict[str, list[float]] = defaultdict(list)
         self.wrong: list[str] = []
         self._requests = {
             "caption": _checker(ResponseCreateParamsNonStreaming),
@@ -97,7 +113,7 @@ class FakeOpenAI:
     async def _responses(self, request: web.Request) -> web.StreamResponse:
         body = await self._checked(request, "caption")
         prompt = str(body["input"])
-        scripted = await self._scripted(request, "caption", prompt, prompt)
+        scripted = await self._scripted(request, "caption", prompt)
         if isinstance(scripted, web.StreamResponse):
             return scripted
         text: Json = '{"caption": "Fresh from the fake #espresso"}'
@@ -133,6 +149,13 @@ class FakeOpenAI:
             content["text"] = '{"caption": "Fresh fr'
             document["status"] = "incomplete"
             document["incomplete_details"] = {"reason": "max_output_tokens"}
+        elif scripted == "filtered":
+            content["text"] = '{"caption": "Fresh fr'
+            document["status"] = "incomplete"
+            document["incomplete_details"] = {"reason": "content_filter"}
+        elif scripted == "cached":
+            details = {"cached_tokens": 20, "cache_write_tokens": 50}
+            document["usage"]["input_tokens_details"] = details
         document["output"] = [
             {
                 "type": "message",
@@ -144,16 +167,18 @@ class FakeOpenAI:
         ]
         Response.model_validate(document, strict=False)
         self.finished[f"caption {prompt}"] += 1
+        _shorten_usage(document, scripted)
         return web.json_response(document)
 
     async def _images(self, request: web.Request) -> web.StreamResponse:
         body = await self._checked(request, "picture")
         prompt = str(body["prompt"]).split("The post is about: ", 1)[-1]
-        scripted = await self._scripted(request, "picture", prompt, prompt)
+        scripted = await self._scripted(request, "picture", prompt)
         if isinstance(scripted, web.StreamResponse):
             return scripted
         width, height = map(int, body["size"].split("x"))
-        data = b64encode(a_png(width // 64, height // 64)).decode()
+        content = a_png(0 if scripted == "odd-size" else width // 64, height // 64)
+        data = b64encode(content).decode()
         document: Json = {
             "created": int(time()),
             "data": [{"b64_json": "???" if scripted == "bad-json" else data}],
@@ -169,6 +194,7 @@ class FakeOpenAI:
         }
         ImagesResponse.model_validate(document)
         self.finished[f"picture {prompt}"] += 1
+        _shorten_usage(document, scripted)
         return web.json_response(document)
 
     async def _checked(self, request: web.Request, kind: str) -> Json:
@@ -181,19 +207,25 @@ class FakeOpenAI:
         return body
 
     async def _scripted(
-        self, request: web.Request, kind: str, prompt: str, script: str
+        self, request: web.Request, kind: str, prompt: str
     ) -> web.StreamResponse | str | None:
         number = self.begun[f"{kind} {prompt}"]
         self.begun[f"{kind} {prompt}"] += 1
+        self.began_at[f"{kind} {prompt}"].append(monotonic())
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             return _error(401, "invalid_api_key")
-        words = SCRIPT.findall(script)
+        words = [word for of, word in SCRIPT.findall(prompt) if of in {"", kind}]
         # `always` repeats the word before it.
         if "always" in words:
             words = [words[0]] * (number + 1)
         step = words[number] if number < len(words) else None
         if step in STEPS:
             return _error(*STEPS[step])
+        if step in ANSWERS:
+            content_type, text = ANSWERS[step]
+            return web.Response(text=text, content_type=content_type)
+        if step == "drip":
+            return await _dripped(request)
         await asyncio.sleep(30 if step == "slow" else self.delay)
         if step == "cut":
             response = web.StreamResponse(headers={"Content-Length": "1000"})
@@ -204,6 +236,25 @@ class FakeOpenAI:
                 request.transport.abort()
             return response
         return step
+
+
+def _shorten_usage(document: Json, scripted: str | None) -> None:
+    if scripted == "no-usage":
+        del document["usage"]
+    elif scripted == "no-details":
+        usage = document["usage"]
+        document["usage"] = {name: usage[name] for name in usage if not name.endswith("_details")}
+
+
+async def _dripped(request: web.Request) -> web.StreamResponse:
+    """Never silent for long, and at no end for very long: JSON may begin with spaces."""
+    response = web.StreamResponse(headers={"Content-Length": str(2 * DRIPS)})
+    response.content_type = "application/json"
+    await response.prepare(request)
+    for _ in range(DRIPS):
+        await response.write(b" ")
+        await asyncio.sleep(DRIP_SECONDS)
+    return response
 
 
 def _checker(params: Any) -> Any:  # noqa: ANN401 # OpenAI's TypedDicts, which have no common type

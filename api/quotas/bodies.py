@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.bodies import headers_of, parse_json, read_body, refuse_all_but_json
 from api.problems import MAX_ERRORS, FieldProblem, Problem, field_problem
-from schemas.explanations import explain
+from schemas.explanations import advice_of, explain
 
 _ADVICE: Final = {
     "extra_forbidden": "is not a member here; /docs lists those that are",
@@ -48,7 +48,11 @@ def request_body(model: type[Body], example: dict[str, object]) -> dict[str, Any
 
 
 async def read_document(request: Request, model: type[_Document]) -> _Document:
-    """The body. Raises a Problem: 400, 413, 415 or 422, which names the fields."""
+    """The body. Raises a Problem: 400, 413, 415 or 422, which names the fields.
+
+    What a field's type says about itself (schemas.explanations.Advice) goes before what is said of
+    all bodies here.
+    """
     headers = headers_of(request)
     refuse_all_but_json(headers)
     body = await read_body(request, headers)
@@ -62,16 +66,16 @@ async def read_document(request: Request, model: type[_Document]) -> _Document:
     try:
         document = model.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise _invalid(model, error) from None
     parse_json(body)
     return document
 
 
-def _invalid(error: ValidationError) -> Problem:
+def _invalid(model: type[BaseModel], error: ValidationError) -> Problem:
     errors = [
         _fault_of_body() if not each["loc"] else FieldProblem(field=field, detail=detail)
         for each in error.errors(include_url=False, include_input=False)[:MAX_ERRORS]
-        for field, detail in [explain(each, _ADVICE)]
+        for field, detail in [explain(each, {**_ADVICE, **advice_of(model, each)})]
     ]
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, errors[0].detail, errors=errors)
 

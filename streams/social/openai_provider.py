@@ -3,26 +3,30 @@
 import asyncio
 import contextlib
 import random
-import struct
-from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Final, Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar, cast
 
 import httpx2
 import openai
 import structlog
-from openai.types.responses import ParsedResponse
 from openai.types.shared_params import Reasoning
-from pydantic import BaseModel, Field
 
 from schemas.generation import FailureReason, GenerationJob, ModelUse
-from schemas.posts import PLATFORMS
-from schemas.prices import Prices, Tokens, read_prices
+from schemas.posts import MAX_VARIANTS, PLATFORMS
+from schemas.prices import Prices, read_prices
 from streams.social.generator_settings import GeneratorSettings
+from streams.social.openai_answers import (
+    REFUSED,
+    Caption,
+    Unusable,
+    Used,
+    caption_of,
+    picture_of,
+    used_by,
+)
 from streams.social.provider import Made, ProviderFailure, Tally, fitted
 
 log = structlog.get_logger()
@@ -32,26 +36,18 @@ FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 8.0
 LONGEST_RETRY_AFTER: Final = 120.0
 """Who is asked to wait for longer, in seconds, does not wait."""
-MAX_CONNECTIONS: Final = 1_000
+MAX_CONNECTIONS: Final = 1_000 * 2 * MAX_VARIANTS
+"""One for each call of as many posts as WEIR_GENERATIONS_IN_FLIGHT may ask for: waiting for one
+would be taken for a time-out of OpenAI's."""
 UNUSABLE_ANSWERS: Final = 2
 """So many answers that cannot be used are asked for of one caption or picture."""
 
 _REFUSED_CODES: Final = frozenset(
     {"moderation_blocked", "content_policy_violation", "content_filter"}
 )
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_EXPECTED: Final = (openai.OpenAIError, httpx2.HTTPError, TimeoutError, ValueError, Unusable)
 _Size = Literal["1024x1024", "1536x1024", "1024x1536"]
 _Answer = TypeVar("_Answer")
-
-
-class Caption(BaseModel):
-    """What the model is to answer with."""
-
-    caption: Annotated[str, Field(min_length=1, description="The caption, ready to be posted.")]
-
-
-class _Unusable(Exception):
-    """An answer came, and cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +77,15 @@ class OpenAIProvider:
         self._settings = settings
         self._prices = prices
         self._first_pause = first_pause
-        self._problem: str | None = None
+        # By model: one may be had while the other may not.
+        self._problems: dict[str, str] = {}
 
     async def caption(self, job: GenerationJob, number: int, tally: Tally) -> str:
         model = self._settings.text_model
         limit = PLATFORMS[job.platform].caption_characters
 
         async def call() -> str:
-            response = await self._client.responses.parse(
+            answer = await self._client.responses.with_raw_response.parse(
                 model=model,
                 instructions=_instructions(job, number, limit),
                 # The user's words are input, and never instructions.
@@ -99,27 +96,18 @@ class OpenAIProvider:
                 store=False,
                 timeout=self._settings.text_timeout,
             )
-            if response.usage is not None:
-                used = response.usage
-                self._count(
-                    tally,
-                    model,
-                    Tokens(
-                        used.input_tokens,
-                        used.output_tokens,
-                        cached_input=used.input_tokens_details.cached_tokens,
-                    ),
-                )
-            return _caption_of(response)
+            self._count(tally, model, used_by(answer.content))
+            return caption_of(answer)
 
-        return fitted(await self._patiently(call, model, tally), limit)
+        within = self._settings.text_timeout
+        return fitted(await self._patiently(call, within, model, tally), limit)
 
     async def picture(self, job: GenerationJob, number: int, tally: Tally) -> Made:
         model = self._settings.image_model
         size = PLATFORMS[job.platform]
 
         async def call() -> Made:
-            answer = await self._client.images.generate(
+            answer = await self._client.images.with_raw_response.generate(
                 model=model,
                 prompt=_picture_prompt(job, number),
                 n=1,
@@ -128,55 +116,50 @@ class OpenAIProvider:
                 output_format="png",
                 timeout=self._settings.image_timeout,
             )
-            if answer.usage is not None:
-                used = answer.usage
-                self._count(
-                    tally,
-                    model,
-                    Tokens(
-                        used.input_tokens,
-                        used.output_tokens,
-                        image_input=used.input_tokens_details.image_tokens,
-                    ),
-                    images=1,
-                )
-            encoded = answer.data[0].b64_json if answer.data else None
-            return _made(encoded)
+            self._count(tally, model, used_by(answer.content))
+            return picture_of(answer)
 
-        return await self._patiently(call, model, tally)
+        return await self._patiently(call, self._settings.image_timeout, model, tally)
 
     def problem(self) -> str | None:
-        return self._problem
+        return next(iter(self._problems.values()), None)
 
-    def _count(self, tally: Tally, model: str, tokens: Tokens, images: int = 0) -> None:
+    def _count(self, tally: Tally, model: str, used: Used) -> None:
+        tokens = used.tokens
         tally.add(
             ModelUse(
                 model=model,
                 calls=0,
-                input_tokens=tokens.input,
-                output_tokens=tokens.output,
-                images=images,
-                cost_micros=self._prices.micros(model, tokens),
+                input_tokens=tokens.input if tokens else 0,
+                output_tokens=tokens.output if tokens else 0,
+                images=used.images,
+                # Not nothing: such a call may well have cost something.
+                cost_micros=self._prices.micros(model, tokens) if tokens else None,
             )
         )
 
     async def _patiently(
-        self, call: Callable[[], Awaitable[_Answer]], model: str, tally: Tally
+        self, call: Callable[[], Awaitable[_Answer]], within: float, model: str, tally: Tally
     ) -> _Answer:
-        """The answer. Raises ProviderFailure once it is not worth another call."""
+        """The answer of one of the calls, each of which may take `within` seconds.
+
+        Raises ProviderFailure once it is not worth another call.
+        """
         unusable = 0
         for attempt in range(self._settings.retries + 1):
             tally.called(model)
             try:
-                answer = await call()
+                # The client's own time-out is of each read: bytes that trickle in never end it.
+                async with asyncio.timeout(within):
+                    answer = await call()
             except ProviderFailure:
-                self._problem = None
+                self._problems.pop(model, None)
                 raise
-            except (openai.OpenAIError, httpx2.HTTPError, ValueError, _Unusable) as error:
+            except _EXPECTED as error:
                 verdict = _verdict(error)
                 unusable += verdict.failure.reason == "unusable_answer"
                 if verdict.alarm:
-                    self._alarm(verdict.failure, error)
+                    self._alarm(model, verdict.failure, error)
                 pause = self._pause(error, attempt)
                 spent = attempt == self._settings.retries or unusable >= UNUSABLE_ANSWERS
                 if not verdict.again or pause is None or spent:
@@ -190,15 +173,16 @@ class OpenAIProvider:
                 )
                 await asyncio.sleep(pause)
             else:
-                self._problem = None
+                self._problems.pop(model, None)
                 return answer
         raise AssertionError("unreachable")
 
-    def _alarm(self, failure: ProviderFailure, error: Exception) -> None:
-        self._problem = failure.detail
+    def _alarm(self, model: str, failure: ProviderFailure, error: Exception) -> None:
+        self._problems[model] = failure.detail
         log.error(
             "openai needs its operator",
             alarm=True,
+            model=model,
             reason=failure.reason,
             status=getattr(error, "status_code", None),
             code=getattr(error, "code", None),
@@ -252,37 +236,9 @@ def _picture_prompt(job: GenerationJob, number: int) -> str:
     )
 
 
-def _caption_of(response: ParsedResponse[Caption]) -> str:
-    parsed = response.output_parsed
-    if parsed is not None and parsed.caption.strip():
-        return parsed.caption
-    for item in response.output:
-        if item.type == "message" and any(part.type == "refusal" for part in item.content):
-            raise ProviderFailure("content_refused", _REFUSED)
-    reason = response.incomplete_details.reason if response.incomplete_details else None
-    if reason == "content_filter":
-        raise ProviderFailure("content_refused", _REFUSED)
-    raise _Unusable(f"no caption: {response.status}")
-
-
-def _made(encoded: str | None) -> Made:
-    try:
-        content = b64decode(encoded or "", validate=True)
-    except Base64Error:
-        raise _Unusable("the picture is not in base64") from None
-    if not content.startswith(_PNG) or len(content) < 24:
-        raise _Unusable("the picture is no PNG")
-    width, height = struct.unpack(">II", content[16:24])
-    return Made(content, width, height)
-
-
-_REFUSED: Final = (
-    "OpenAI refused to make this post: the prompt is against its rules. Change the prompt and ask "
-    "again."
-)
 _LATER: Final = "Ask again in some minutes."
 _FAILURES: Final[dict[FailureReason, str]] = {
-    "content_refused": _REFUSED,
+    "content_refused": REFUSED,
     "rate_limited": f"OpenAI is asked too often at the moment. {_LATER}",
     "provider_timeout": f"OpenAI took too long to answer. {_LATER}",
     "provider_unavailable": f"OpenAI could not be reached. {_LATER}",
@@ -305,9 +261,9 @@ def _verdict(error: Exception) -> _Verdict:
             return _Verdict(_failure("rate_limited"), again=True)
         case openai.AuthenticationError() | openai.PermissionDeniedError() | openai.NotFoundError():
             return _Verdict(_failure("provider_credentials"), alarm=True)
-        case openai.APITimeoutError() | httpx2.TimeoutException():
+        case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return _Verdict(_failure("provider_timeout"), again=True)
-        case openai.APIStatusError() if error.code in _REFUSED_CODES:
+        case openai.APIStatusError() if str(error.code) in _REFUSED_CODES:
             return _Verdict(_failure("content_refused"))
         case openai.APIStatusError() if error.status_code >= 500 or error.status_code in {408, 409}:
             return _Verdict(_failure("provider_unavailable"), again=True)

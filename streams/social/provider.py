@@ -58,7 +58,7 @@ class PostProvider(Protocol):
         """A picture of its platform's size."""
 
     def problem(self) -> str | None:
-        """Why calls cannot succeed until somebody acts; None once one has succeeded."""
+        """Why calls cannot succeed until somebody acts; None once one of the kind has succeeded."""
 
 
 def merged(uses: Iterable[ModelUse]) -> list[ModelUse]:

@@ -2,54 +2,34 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from uuid import uuid4
 
-import openai
 import pytest
-from obstore.store import LocalStore
+from annotated_types import Le
 
-from schemas.generation import GenerationJob, GenerationProgress
-from schemas.prices import read_prices
-from streams.social.generator import Generator
-from streams.social.generator_settings import GeneratorSettings
-from streams.social.object_storage import ObjectStorage
-from streams.social.openai_provider import OpenAIProvider
-from tests.openai_fake import KEY, FakeOpenAI, served
+from schemas.generation import GenerationProgress
+from schemas.posts import MAX_VARIANTS
+from streams.social.openai_provider import MAX_CONNECTIONS
+from streams.social.provider import ProviderFailure, Tally
+from streams.social.settings import SocialSettings
+from tests.openai_fake import KEY, FakeOpenAI
+from tests.streams.social.openai_calls import (
+    KINDS,
+    MODELS,
+    PATIENCE,
+    Kind,
+    a_job,
+    ask,
+    generating,
+    ignored,
+    providing,
+)
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(60)]
 
-
-def a_job(prompt: str, variants: int = 1) -> GenerationJob:
-    return GenerationJob(
-        post_id=uuid4(),
-        user_id="alice",
-        requested_at=datetime.now(UTC),
-        prompt=prompt,
-        platform="x",
-        variants=variants,
-    )
-
-
-@asynccontextmanager
-async def generating(
-    folder: Path, fake: FakeOpenAI, key: str = KEY, patience: float = 5
-) -> AsyncIterator[Generator]:
-    async with (
-        served(fake) as url,
-        openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0) as client,
-    ):
-        settings = GeneratorSettings(api_key=key, text_timeout=patience, image_timeout=patience)
-        provider = OpenAIProvider(client, settings, read_prices(), first_pause=0.01)
-        storage = ObjectStorage(LocalStore(folder / "media", mkdir=True))
-        yield Generator(provider, storage, lambda: datetime.now(UTC))
-
-
-def ignored(_: GenerationProgress) -> None:
-    pass
+WRONG_KEY = "sk-wrong-but-secret"
+PAUSED = "espresso [429] [429-after]"
 
 
 async def test_a_post_is_made_with_its_use_and_cost(tmp_path: Path) -> None:
@@ -75,64 +55,132 @@ async def test_a_post_is_made_with_its_use_and_cost(tmp_path: Path) -> None:
     assert len([each for each in steps if each.caption]) == 2
 
 
-@pytest.mark.parametrize(
-    ("script", "state", "reason", "captions"),
-    [
-        ("[429] [429-ms]", "done", None, 3),
-        ("[429-after]", "done", None, 2),
-        ("[500] [503]", "done", None, 3),
-        ("[cut]", "done", None, 2),
-        ("[bad-json]", "done", None, 2),
+CASES = [
+    ("[429] [429-ms]", "done", None, 3),
+    ("[429-after]", "done", None, 2),
+    ("[500] [503]", "done", None, 3),
+    ("[cut]", "done", None, 2),
+    ("[bad-json]", "done", None, 2),
+    ("[html]", "done", None, 2),
+    ("[null]", "done", None, 2),
+    ("[no-details]", "done", None, 1),
+    ("[no-usage]", "done", None, 1),
+    ("[429] [always]", "failed", "rate_limited", 4),
+    ("[429-long]", "failed", "rate_limited", 1),
+    ("[500] [always]", "failed", "provider_unavailable", 4),
+    ("[cut] [always]", "failed", "provider_unavailable", 4),
+    ("[slow] [always]", "failed", "provider_timeout", 4),
+    ("[drip] [always]", "failed", "provider_timeout", 4),
+    ("[bad-json] [always]", "failed", "unusable_answer", 2),
+    ("[html] [always]", "failed", "unusable_answer", 2),
+    ("[html-as-json] [always]", "failed", "unusable_answer", 2),
+    ("[null] [always]", "failed", "unusable_answer", 2),
+    ("[list] [always]", "failed", "unusable_answer", 2),
+    ("[empty] [always]", "failed", "unusable_answer", 2),
+    ("[odd-shape] [always]", "failed", "unusable_answer", 2),
+    ("[odd-parts] [always]", "failed", "unusable_answer", 2),
+    ("[odd-error]", "failed", "unusable_answer", 1),
+    ("[bad-request]", "failed", "unusable_answer", 1),
+    ("[blocked]", "failed", "content_refused", 1),
+    ("[quota]", "failed", "provider_quota", 1),
+    ("[no-model]", "failed", "provider_credentials", 1),
+]
+CASES_OF: dict[Kind, list[tuple[str, str, str | None, int]]] = {
+    "caption": [
+        *CASES,
         ("[cut-off]", "done", None, 2),
-        ("[429] [always]", "failed", "rate_limited", 4),
-        ("[429-long]", "failed", "rate_limited", 1),
-        ("[500] [always]", "failed", "provider_unavailable", 4),
-        ("[cut] [always]", "failed", "provider_unavailable", 4),
-        ("[slow] [always]", "failed", "provider_timeout", 4),
-        ("[bad-json] [always]", "failed", "unusable_answer", 2),
-        ("[bad-request]", "failed", "unusable_answer", 1),
+        ("[filtered]", "failed", "content_refused", 1),
         ("[refusal]", "failed", "content_refused", 1),
-        ("[blocked]", "failed", "content_refused", 1),
-        ("[quota]", "failed", "provider_quota", 1),
-        ("[no-model]", "failed", "provider_credentials", 1),
     ],
+    "picture": [*CASES, ("[odd-size] [always]", "failed", "unusable_answer", 2)],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "script", "state", "reason", "calls"),
+    [(kind, *case) for kind in KINDS for case in CASES_OF[kind]],
 )
 async def test_each_failure_ends_in_its_state_after_its_number_of_calls(
-    tmp_path: Path, script: str, state: str, reason: str | None, captions: int
+    tmp_path: Path, kind: Kind, script: str, state: str, reason: str | None, calls: int
 ) -> None:
     fake = FakeOpenAI()
-    job = a_job(f"espresso {script}")
-    async with generating(tmp_path, fake, patience=0.3) as generator:
+    # The other kind succeeds: what fails first ends both, so only one can be counted.
+    job = a_job(f"espresso {script}".replace("[", f"[{kind}:"))
+    other = "picture" if kind == "caption" else "caption"
+    patience = 0.3 if reason == "provider_timeout" else PATIENCE
+    async with generating(tmp_path, fake, patience=patience) as generator:
         result = (await generator.generate(job, ignored)).result
         again = await generator.generate(job, ignored)
         alarmed = generator.problem()
     assert fake.wrong == []
     assert (result.state, result.reason) == (state, reason)
     assert (result.credits_charged, result.credits_refunded) == (1, int(state == "failed"))
-    calls = max(fake.calls("caption", job.prompt), fake.calls("picture", job.prompt))
-    assert calls == captions
+    assert fake.calls(kind, job.prompt) == calls
+    assert {each.model: each.calls for each in result.usage}[MODELS[kind]] == calls
+    if state == "done":
+        assert fake.calls(other, job.prompt) == 1
+    else:
+        assert fake.calls(other, job.prompt) <= 1
+        assert result.detail
+        assert not result.variants
     assert again.found
     assert again.result == result
     assert bool(alarmed) == (reason in {"provider_quota", "provider_credentials"})
-    if state == "failed":
-        assert result.detail
-        assert not result.variants
 
 
-async def test_a_wrong_key_fails_alarms_and_stays_out_of_the_logs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    wrong = "sk-wrong-but-secret"
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_wrong_key_is_tried_once_and_alarms(kind: Kind) -> None:
     fake = FakeOpenAI()
-    with caplog.at_level(logging.INFO):
-        async with generating(tmp_path, fake, key=wrong) as generator:
-            result = (await generator.generate(a_job("a secret prompt"), ignored)).result
-            assert generator.problem()
-    assert (result.state, result.reason) == ("failed", "provider_credentials")
-    said = caplog.text + "".join(capsys.readouterr())
-    assert "openai needs its operator" in said
-    assert wrong not in said
+    tally = Tally()
+    async with providing(fake, key=WRONG_KEY) as provider:
+        with pytest.raises(ProviderFailure) as failure:
+            await ask(provider, kind, "espresso", tally)
+        assert provider.problem()
+    assert failure.value.reason == "provider_credentials"
+    assert fake.calls(kind, "espresso") == 1
+    assert (tally.uses[MODELS[kind]].calls, tally.uses[MODELS[kind]].cost_micros) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_it_waits_as_long_as_retry_after_asks_for(kind: Kind) -> None:
+    fake = FakeOpenAI()
+    async with providing(fake) as provider:
+        await ask(provider, kind, PAUSED, Tally())
+    pauses = [after - before for before, after in pairwise(fake.began_at[f"{kind} {PAUSED}"])]
+    assert len(pauses) == 2
+    # Its own pause is 0.01 s.
+    assert pauses[0] < 1 <= pauses[1], pauses
+
+
+@pytest.mark.parametrize("key", [KEY, WRONG_KEY])
+async def test_no_log_of_any_level_names_the_key_or_the_prompt(
+    key: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "a secret prompt [500] [bad-json]"
+    for name in ("", "openai", "httpx2", "httpcore2"):
+        caplog.set_level(logging.DEBUG, name)
+    async with providing(FakeOpenAI(), key=key) as provider:
+        for kind in KINDS:
+            try:
+                await ask(provider, kind, prompt, Tally())
+            except ProviderFailure:
+                assert key == WRONG_KEY
+    # Whoever sends and receives did log.
+    assert {"openai", "httpx2", "httpcore2"} <= {
+        record.name.partition(".")[0] for record in caplog.records
+    }
+    said = "".join(capsys.readouterr()) + "".join(
+        f"{record.getMessage()} {record.__dict__}" for record in caplog.records
+    )
+    assert ("openai needs its operator" in said) == (key == WRONG_KEY)
+    assert key not in said
     assert "a secret prompt" not in said
+
+
+def test_there_is_a_connection_for_every_call_of_all_posts_that_may_be_in_flight() -> None:
+    limits = SocialSettings.model_fields["in_flight"].metadata
+    posts = max(each.le for each in limits if isinstance(each, Le) and isinstance(each.le, int))
+    assert posts * 2 * MAX_VARIANTS <= MAX_CONNECTIONS
 
 
 async def test_finished_parts_are_not_made_again_after_a_kill(tmp_path: Path) -> None:
