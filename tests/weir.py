@@ -22,7 +22,7 @@ from deploy.local.ports import free_port
 from deploy.migrate import apply_migrations
 from deploy.topics import create_topics
 from schemas.servers import ClickHouseSettings, KafkaSettings
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, Topic
 from streams.group.process import EX_TEMPFAIL
 from tests.services import Services
 
@@ -45,6 +45,7 @@ class Weir:
             "WEIR_SINK_SESSION_TIMEOUT": "3",
             "WEIR_QUOTAS_GROUP": f"{name}-quotas",
             "WEIR_SOCIAL_GROUP": f"{name}-social",
+            "WEIR_BILLING_GROUP": f"{name}-billing",
             "WEIR_DATA_DIR": str(folder / "data"),
             "WEIR_AUTH": "local",
             "WEIR_JWT_SECRET": secrets.token_hex(32),
@@ -97,6 +98,9 @@ class Weir:
 
     def start_social(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         return self.process(["-m", "deploy.commands", "social"], environment)
+
+    def start_billing(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
+        return self.process(["-m", "deploy.commands", "billing"], environment)
 
     async def keep(self, start: Callable[[], ManagedProcess]) -> None:
         """Starts a worker, and again when it asks for it, as `weir up` does; returns when ready."""
@@ -242,27 +246,31 @@ async def throwaway_weir(services: Services, folder: Path) -> AsyncIterator[Weir
 
 async def all_taken(weir: Weir) -> bool:
     """Whether the sink's group has committed all that lies on its topics."""
+    topics = [topic for topic in TOPICS if "sink" in topic.read_by]
+    try:
+        return await lag_of(weir, weir.environment["WEIR_SINK_GROUP"], topics) == 0
+    except KafkaError:
+        return False
+
+
+async def lag_of(weir: Weir, group: str, topics: Sequence[Topic]) -> int:
+    """How many messages of these topics the group has not committed. Raises KafkaError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
     consumer = AIOKafkaConsumer(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
     await admin.start()
-    await consumer.start()
     try:
+        await consumer.start()
         partitions = [
             TopicPartition(weir.topic(topic.name), number)
-            for topic in TOPICS
-            if "sink" in topic.read_by
+            for topic in topics
             for number in range(topic.partitions)
         ]
         ends = await consumer.end_offsets(partitions)
-        committed = await admin.list_consumer_group_offsets(
-            weir.environment["WEIR_SINK_GROUP"], partitions=partitions
-        )
-        return all(
-            max(0, committed[each].offset if each in committed else 0) == ends[each]
+        committed = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        return sum(
+            ends[each] - (max(0, committed[each].offset) if each in committed else 0)
             for each in partitions
         )
-    except KafkaError:
-        return False
     finally:
         await consumer.stop()
         await admin.close()

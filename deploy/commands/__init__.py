@@ -19,6 +19,7 @@ def main() -> None:
     """Runs the command line; a file `.env` in the current directory adds to the environment."""
     from deploy.commands import (
         api,
+        billing,
         check,
         dead_letters,
         generate,
@@ -29,6 +30,7 @@ def main() -> None:
         replay,
         sink,
         social,
+        stripe,
         token,
         topics,
         up,
@@ -48,6 +50,7 @@ def main() -> None:
         topics.topics,
         generate.generate,
         replay.replay,
+        billing.billing,
         check.check,
         token.token,
     ):
@@ -55,4 +58,5 @@ def main() -> None:
     app.add_typer(dead_letters.dead_letters, name="dead-letters")
     app.add_typer(keys.keys, name="keys")
     app.add_typer(quota.quota, name="quota")
+    app.add_typer(stripe.stripe, name="stripe")
     app()

@@ -54,6 +54,7 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         "WEIR_SINK_PORT": str(settings.sink_port),
         "WEIR_QUOTAS_PORT": str(settings.quotas_port),
         "WEIR_SOCIAL_PORT": str(settings.social_port),
+        "WEIR_BILLING_PORT": str(settings.billing_port),
         "WEIR_KAFKA_PORT": str(settings.kafka_port),
         "WEIR_CLICKHOUSE_PORT": str(settings.clickhouse_port),
         "WEIR_DATA_DIR": str(settings.folder),
@@ -118,6 +119,14 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         after=("topics",),
         restarts=True,
     )
+    billing = part(
+        "billing",
+        "Billing",
+        _python("deploy.commands", "billing"),
+        stop_deadline=5.0,
+        after=("topics",),
+        restarts=True,
+    )
     api = part(
         "api",
         "API",
@@ -127,7 +136,8 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         after=prepared,
         probe=answers(settings.api_port, "/readyz"),
     )
-    return [*servers, *steps, sink, quotas, social, api]
+    workers = [sink, quotas, social, *([billing] if settings.bills else [])]
+    return [*servers, *steps, *workers, api]
 
 
 def _python(*arguments: str) -> list[str]:

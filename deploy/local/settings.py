@@ -21,8 +21,10 @@ class LocalSettings(Settings):
     sink_port: Annotated[Port, Field(alias="WEIR_SINK_PORT")] = 8001
     quotas_port: Annotated[Port, Field(alias="WEIR_QUOTAS_PORT")] = 8002
     social_port: Annotated[Port, Field(alias="WEIR_SOCIAL_PORT")] = 8003
+    billing_port: Annotated[Port, Field(alias="WEIR_BILLING_PORT")] = 8004
     data_dir: Annotated[Path, Field(alias="WEIR_DATA_DIR")] = Path(".weir")
     kafka_elsewhere: Annotated[str, Field(alias="KAFKA_BOOTSTRAP_SERVERS")] = ""
+    stripe_key: Annotated[SecretStr, Field(alias="STRIPE_API_KEY")] = SecretStr("")
     clickhouse_elsewhere: Annotated[SecretStr, Field(alias="CLICKHOUSE_URL")] = SecretStr("")
 
     @model_validator(mode="after")
@@ -44,6 +46,8 @@ class LocalSettings(Settings):
             "WEIR_QUOTAS_PORT": ("the quotas' health", self.quotas_port),
             "WEIR_SOCIAL_PORT": ("the social posts' health", self.social_port),
         }
+        if self.bills:
+            ports["WEIR_BILLING_PORT"] = ("billing's health", self.billing_port)
         if not self.kafka_elsewhere:
             ports["WEIR_KAFKA_PORT"] = ("Kafka", self.kafka_port)
         if not self.clickhouse_elsewhere.get_secret_value():
@@ -54,6 +58,11 @@ class LocalSettings(Settings):
     def folder(self) -> Path:
         """The data folder, absolute; a relative one lies in the current directory."""
         return self.data_dir.expanduser().absolute()
+
+    @property
+    def bills(self) -> bool:
+        """Whether use is reported to Stripe."""
+        return bool(self.stripe_key.get_secret_value())
 
     @property
     def bootstrap_servers(self) -> str:

@@ -1,0 +1,1 @@
+"""Billing: what events used is told to Stripe once, and Stripe's subscriptions decide plans."""

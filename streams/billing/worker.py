@@ -1,0 +1,266 @@
+"""The billing worker: one agent meters events, one reports use, one acts on Stripe's events."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Final
+
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from schemas.meters import Meters
+from schemas.plans import Catalogue
+from schemas.topics import STRIPE_EVENTS, USAGE_COMMANDS, USAGE_LEDGER, Topic
+from streams.billing.account import StripeAccount
+from streams.billing.calling import Calling, Clock
+from streams.billing.customers import Customers
+from streams.billing.ledger import Ledger
+from streams.billing.meter import Meter
+from streams.billing.outputs import Outputs
+from streams.billing.reporter import Reporter
+from streams.billing.reports import kept_until
+from streams.billing.settings import BillingSettings
+from streams.billing.topics import metered
+from streams.group.app import GroupApp, Membership
+from streams.group.folder import instance_of
+from streams.group.lease import Lease
+from streams.group.log_reader import LogReader
+from streams.group.member import WATCH_SECONDS, Member
+from streams.group.reading import Event, Reading
+from streams.group.sweep import Sweep
+from streams.group.table import KeyedTable
+from streams.group.table_folder import tables_of
+from streams.group.table_lane import TableLane
+from streams.group.topics import Description
+from streams.group.work_lane import MAX_IN_LANE, Slot, Work, WorkLane
+from streams.records import Record
+from streams.writer import Writer
+
+STRIPE_EVENTS_AT_ONCE: Final = 20
+SWEEP_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 4.0
+FINISH_SECONDS: Final = 2.5
+REVOKE_SECONDS: Final = 20.0
+REBALANCE_SECONDS: Final = 30.0
+
+Acting = Callable[[TopicPartition, Record], Coroutine[object, object, None]]
+"""What is done about a message; all of it is on Kafka when it returns."""
+
+
+class BillingWorker:
+    """Runs the agents: `start` joins the group, `wait_failed` ends only by raising."""
+
+    def __init__(
+        self,
+        settings: BillingSettings,
+        account: StripeAccount,
+        meters: Meters,
+        catalogue: Catalogue,
+        topics: Mapping[str, Description],
+        clock: Clock,
+    ) -> None:
+        """`topics`: as Kafka describes them, by the registry's names."""
+        commands = topics[USAGE_COMMANDS.name]
+        self._changelog = settings.topic(USAGE_LEDGER.name)
+        self._lease = Lease(settings.session_timeout)
+        self._writer = Writer(settings)
+        self._log = LogReader(settings)
+        self._patience = REVOKE_SECONDS
+        self._watchers: list[asyncio.Task[None]] = []
+        self._ledgers: dict[int, Ledger] = {}
+        self._sweeps: dict[int, Sweep] = {}
+        outputs = Outputs(settings, commands.partitions)
+        self._calling = Calling(settings.in_flight, clock)
+        self._reporter = Reporter(
+            account,
+            self._calling,
+            outputs,
+            meters,
+            topic_id=commands.topic_id,
+            partitions=commands.partitions,
+            clock=clock,
+            ledger_of=self._ledgers.__getitem__,
+        )
+        meter = Meter(self._writer, outputs, meters)
+        customers = Customers(account, self._calling, self._writer, outputs, catalogue, clock)
+        events = metered(meters)
+        membership = Membership(
+            settings.bootstrap_servers,
+            settings.group,
+            instance_of(settings.folder),
+            tables_of(settings.folder),
+            session_timeout=settings.session_timeout,
+            revoke_timeout=REBALANCE_SECONDS,
+        )
+        names = [settings.topic(each.name) for each in (USAGE_COMMANDS, STRIPE_EVENTS, *events)]
+        self._app = GroupApp(membership, self._lease, names, drains=self._drain)
+        self._member = Member("billing", self._app, self._lease, self._drop_lanes)
+        self._table = KeyedTable(
+            self._app,
+            "reports",
+            changelog=self._changelog,
+            partitions=topics[USAGE_LEDGER.name].partitions,
+            topic_id=commands.topic_id.bytes,
+            on_ready=self._open_ledger,
+            failed=self._member.fail,
+        )
+        self._app.tables.add(self._table)
+        # What bounds reports is how many calls are under way; a lane only bounds what is read.
+        self._usage = self._reading(
+            settings, USAGE_COMMANDS, "report_usage", self._reporter.report_usage
+        )
+        self._others = {
+            self._reading(
+                settings, STRIPE_EVENTS, "apply_stripe_event", customers.apply_stripe_event
+            ): asyncio.Semaphore(STRIPE_EVENTS_AT_ONCE),
+            **{
+                self._reading(settings, each, f"meter_usage_{number}", meter.meter_usage): (
+                    asyncio.Semaphore(MAX_IN_LANE)
+                )
+                for number, each in enumerate(events)
+            },
+        }
+        self._app.on_partitions_revoked.connect(self._close_lanes)
+        self._app.on_rebalance_complete.connect(self._open_lanes)
+        self._app.finalize()
+
+    def _reading(
+        self,
+        settings: BillingSettings,
+        topic: Topic,
+        agent: str,
+        work: Acting,
+    ) -> Reading[WorkLane]:
+        name = settings.topic(topic.name)
+
+        def take(lane: WorkLane, record: Record, event: Event) -> None:
+            lane.submit(event, _work(partial(work, TopicPartition(name, lane.partition), record)))
+
+        return Reading(self._app, self._log, name, agent=agent, take=take, failed=self._member.fail)
+
+    async def start(self) -> None:
+        """Joins the group. Raises aiokafka's KafkaError when Kafka cannot be reached."""
+        await self._writer.start()
+        await self._member.start([self._usage, *self._others])
+        self._watchers += [
+            asyncio.create_task(each)
+            for each in (self._watch(), self._sweep(), self._reporter.windows.run())
+        ]
+
+    async def assigned(self) -> None:
+        """Returns when the ledgers of the first assignment are complete."""
+        await self._member.assigned()
+
+    def problems(self) -> dict[str, str]:
+        """What keeps the worker from its work now: the part → a sentence. Empty: nothing."""
+        found = self._member.problems()
+        if problem := self._calling.problem():
+            found["stripe"] = problem
+        return found
+
+    async def wait_failed(self) -> None:
+        """Raises why the worker cannot go on."""
+        await self._member.failure
+
+    async def stop(self) -> bool:
+        """Leaves the group; calls under way may end in a moment. False: not in time."""
+        self._patience = FINISH_SECONDS
+        # Faust swallows cancellations: a timeout would wait with it.
+        stopping = asyncio.create_task(self._stop())
+        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+        self._drop_lanes()
+        for task in self._watchers:
+            task.cancel()
+        return stopping.done()
+
+    async def _stop(self) -> None:
+        await self._member.stop()
+        await self._log.stop()
+        await self._writer.stop()
+
+    def _open_ledger(self, partition: int, next_offset: int) -> None:
+        self._close_ledger(partition)
+        lane = TableLane(
+            partition,
+            next_offset=next_offset,
+            changelog=self._changelog,
+            store=self._table.store,
+            writer=self._writer,
+            lease=self._lease,
+            failed=self._member.fail,
+        )
+        ledger = Ledger(lane, self._table.store)
+        self._ledgers[partition] = ledger
+        self._sweeps[partition] = Sweep(lane, self._table.store, kept_until)
+        if stale := self._table.store.take_stale(partition):
+            self._watchers.append(asyncio.create_task(lane.put(stale)))
+        self._reporter.windows.open(ledger)
+        slots = asyncio.Semaphore(MAX_IN_LANE)
+        self._usage.open(partition, WorkLane(partition, slots, self._member.fail))
+
+    def _close_ledger(self, partition: int) -> None:
+        if before := self._usage.close(partition):
+            before.close()
+        self._sweeps.pop(partition, None)
+        self._reporter.windows.close(partition)
+        if ledger := self._ledgers.pop(partition, None):
+            ledger.lane.close()
+
+    async def _open_lanes(self, *_: object, **__: object) -> None:
+        for reading, slots in self._others.items():
+            _drop(reading)
+            for place in self._app.consumer.assignment():
+                if place.topic == reading.topic:
+                    lane = WorkLane(place.partition, slots, self._member.fail)
+                    reading.open(place.partition, lane)
+
+    async def _close_lanes(self, *_: object, **__: object) -> None:
+        self._drop_lanes()
+
+    async def _drain(self) -> None:
+        lanes = chain.from_iterable(each.lanes.values() for each in self._readings())
+        draining = [asyncio.ensure_future(lane.drained()) for lane in lanes]
+        if draining:
+            await asyncio.wait(draining, timeout=self._patience)
+        for each in draining:
+            each.cancel()
+
+    def _readings(self) -> Sequence[Reading[WorkLane]]:
+        return [self._usage, *self._others]
+
+    def _drop_lanes(self) -> None:
+        for reading in self._others:
+            _drop(reading)
+        for partition in tuple(self._ledgers):
+            self._close_ledger(partition)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if any(each.lanes for each in self._readings()):
+                self._member.must_hold()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                committed = self._app.monitor.tp_committed_offsets
+                for partition, sweep in tuple(self._sweeps.items()):
+                    sweep.step(committed.get(TP(self._usage.topic, partition), 0))
+            except Exception as error:  # noqa: BLE001, nobody else waits for this task
+                self._member.fail(error)
+                return
+
+
+def _work(work: Callable[[], Coroutine[object, object, None]]) -> Work:
+    async def begun(_: Slot) -> None:
+        await work()
+
+    return begun
+
+
+def _drop(reading: Reading[WorkLane]) -> None:
+    for lane in reading.lanes.values():
+        lane.close()
+    reading.lanes.clear()

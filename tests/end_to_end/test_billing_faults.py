@@ -1,0 +1,130 @@
+"""Conversions and Stripe's total under faults and kills: every customer exact, a replay silent."""
+
+import os
+import random
+import shutil
+import signal
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from deploy.local.managed_process import ManagedProcess
+from schemas.topics import CONVERSIONS, USAGE_COMMANDS
+from tests.services import Services
+from tests.streams.billing.stage import Stage, a_conversion, customers, staged
+from tests.weir import Weir, lag_of
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]
+
+CONVERTED: Final = 5_000
+CUSTOMERS: Final = 50
+KILLS: Final = 3
+FAULTS: Final = {"rate": 0.1, "seed": 7}
+
+
+async def test_faults_and_kills_leave_every_customer_exact_and_a_replay_sends_nothing(
+    services: Services, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    async with staged(services, tmp_path, workers=0) as stage:
+        await stage.tell("faults", FAULTS)
+        workers = [stage.start(folder=f"billing-{number}") for number in range(2)]
+        expected: Counter[str] = Counter()
+        conversions = []
+        for number in range(CONVERTED):
+            customer = customers(CUSTOMERS)[number % CUSTOMERS]
+            value = chance.randrange(1, 10)
+            expected[customer] += value
+            # Some are users' of whom the event names the customer, so that keys differ.
+            user = f"user-{number % 7}" if number % 3 == 0 else None
+            conversions.append(a_conversion(customer=customer, user=user, value=value))
+        await stage.convert(*conversions)
+        for number in range(1, KILLS + 1):
+            await stage.weir.eventually(
+                partial(counted_at_least, stage, CONVERTED * number // 5), within=120
+            )
+            victim = number % 2
+            os.killpg(workers[victim].pid, signal.SIGKILL)
+            await workers[victim].stop(5)
+            workers[victim] = stage.start(folder=f"billing-{victim}")
+        await stage.weir.eventually(partial(stage.has_counted, expected), within=180)
+        await stage.weir.eventually(partial(all_sent, stage), within=60)
+        state = await stage.state()
+        assert state["wrong"] == []
+        assert state["overlaps"] == 0
+        assert state["counted"] == CONVERTED
+
+        # A week later: Stripe has forgotten what it was told, and everything comes again, to
+        # workers that have lost their copies of the ledger.
+        for each in workers:
+            await stop(each)
+        await stage.tell("forget-identifiers", {})
+        await begin_again(stage.weir)
+        for number in range(2):
+            shutil.rmtree(stage.weir.folder / f"billing-{number}")
+        calls = (await stage.state())["calls"]
+        # Not of any use that was reported.
+        last = a_conversion(customer="cus_last", value=1)
+        await stage.convert(last)
+        expected["cus_last"] += 1
+        workers = [stage.start(folder=f"billing-{number}") for number in range(2)]
+        await stage.weir.eventually(partial(stage.has_counted, expected), within=120)
+        await stage.weir.eventually(partial(all_read, stage.weir), within=120)
+        state = await stage.state()
+        assert state["counted"] == CONVERTED + 1
+        # Those of the last one alone, with what faults made of it.
+        assert state["calls"] - calls <= 1 + 8
+        assert await stage.totals() == expected
+
+
+async def counted_at_least(stage: Stage, least: int) -> bool:
+    return bool((await stage.state())["counted"] >= least)
+
+
+async def all_sent(stage: Stage) -> bool:
+    states = Counter((await stage.states()).values())
+    return states == {"sent": CONVERTED}
+
+
+async def stop(worker: ManagedProcess) -> None:
+    worker.terminate()
+    assert await worker.stop(15) == 0
+
+
+async def begin_again(weir: Weir) -> None:
+    """The group reads conversions from their beginning, once Kafka takes it for empty."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=weir.kafka.bootstrap_servers,
+        group_id=weir.environment["WEIR_BILLING_GROUP"],
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    places = [
+        TopicPartition(weir.topic(CONVERSIONS.name), number)
+        for number in range(CONVERSIONS.partitions)
+    ]
+    consumer.assign(places)
+
+    async def committed() -> bool:
+        try:
+            await consumer.commit(dict.fromkeys(places, 0))
+        except KafkaError:
+            return False
+        return True
+
+    try:
+        await weir.eventually(committed)
+    finally:
+        await consumer.stop()
+
+
+async def all_read(weir: Weir) -> bool:
+    """Whether the group has done all there is."""
+    topics = (CONVERSIONS, USAGE_COMMANDS)
+    return await lag_of(weir, weir.environment["WEIR_BILLING_GROUP"], topics) == 0

@@ -1,0 +1,111 @@
+"""Use is told to Stripe once, whatever comes again, and what nobody can be billed for is kept."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from schemas.billing import CustomerLinked, report_id_for
+from schemas.dead_letters import DeadLetter
+from tests.services import Services
+from tests.streams.billing.stage import Stage, a_conversion, staged
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stage(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    async with staged(services, tmp_path_factory.mktemp("billing")) as stage:
+        yield stage
+
+
+def a_customer() -> str:
+    return f"cus_{uuid4().hex[:14]}"
+
+
+async def counted(stage: Stage, customer: str, units: int) -> bool:
+    return (await stage.totals()).get(customer, 0) == units
+
+
+async def test_conversions_are_counted_by_one_or_by_their_value(stage: Stage) -> None:
+    customer = a_customer()
+    await stage.convert(
+        a_conversion(customer=customer),
+        a_conversion(customer=customer, value=41),
+        a_conversion(customer=customer, value=0),
+        a_conversion(),
+    )
+    await stage.weir.eventually(partial(counted, stage, customer, 42))
+
+
+async def test_a_copy_of_an_event_is_the_same_use(stage: Stage) -> None:
+    customer, event_id = a_customer(), uuid4()
+    copy = a_conversion(customer=customer, value=5, event_id=event_id)
+    await stage.convert(copy, copy)
+    last = a_conversion(customer=customer, value=100, event_id=uuid4())
+    await stage.convert(copy, last)
+    await stage.weir.eventually(partial(counted, stage, customer, 105))
+    calls = (await stage.state())["identifiers"]
+    await stage.convert(copy)
+    next_one = a_conversion(customer=customer, value=1)
+    await stage.convert(next_one)
+    await stage.weir.eventually(partial(counted, stage, customer, 106))
+    assert (await stage.state())["identifiers"] == calls + 1
+
+
+async def test_use_waits_until_its_customer_is_known(stage: Stage) -> None:
+    user, customer = f"user-{uuid4()}", a_customer()
+    ids = [uuid4() for _ in range(5)]
+    await stage.convert(
+        *(
+            a_conversion(user=user, value=number, event_id=each)
+            for number, each in enumerate(ids, 1)
+        )
+    )
+    reports = [report_id_for(each, "conversions") for each in ids]
+
+    async def all_are(state: str) -> bool:
+        states = await stage.states()
+        return [states.get(each) for each in reports] == [state] * len(reports)
+
+    await stage.weir.eventually(partial(all_are, "pending"))
+    linked = CustomerLinked(user_id=user, customer_id=customer)
+    await stage.weir.produce("usage-commands", [(user.encode(), linked.model_dump_json().encode())])
+    await stage.weir.eventually(partial(counted, stage, customer, 15))
+    await stage.weir.eventually(partial(all_are, "sent"))
+    await stage.convert(a_conversion(user=user, value=10))
+    await stage.weir.eventually(partial(counted, stage, customer, 25))
+
+
+async def test_what_cannot_be_billed_is_a_dead_letter_with_its_reason(stage: Stage) -> None:
+    customer = a_customer()
+    bad = {
+        -1: "must not be negative",
+        1.5: "must be a whole number",
+        "7": "must be a whole number",
+        True: "must be a whole number",
+        10**12: "is more than the 1000000 of one event",
+    }
+    await stage.convert(*(a_conversion(customer=customer, value=each) for each in bad))
+    await stage.convert(a_conversion(customer="not one", value=1))
+    old = datetime.now(UTC) - timedelta(days=36)
+    await stage.convert(a_conversion(customer=customer, at=old))
+    await stage.convert(a_conversion(customer=customer, value=3))
+    await stage.weir.eventually(partial(counted, stage, customer, 3))
+
+    async def letters() -> list[DeadLetter]:
+        return await stage.stream.read("dead-letters", DeadLetter)
+
+    async def all_there() -> bool:
+        return len(await letters()) == len(bad) + 2
+
+    await stage.weir.eventually(all_there)
+    reasons = sorted(each.reason for each in await letters())
+    assert reasons == ["invalid_field", *["invalid_value"] * len(bad), "too_old"]
+    details = " ".join(each.detail for each in await letters())
+    assert all(why in details for why in bad.values())
