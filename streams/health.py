@@ -1,6 +1,6 @@
-"""A worker's `/healthz` and `/readyz`: whether it runs, and whether its streams do."""
+"""A worker's `/healthz`, `/readyz` and `/metrics`: whether it runs, and its streams do, and how."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
@@ -10,6 +10,9 @@ from aiohttp import web
 
 Problems = Callable[[], Awaitable[dict[str, str]]]
 """What keeps the process from its work: the part → a sentence; empty when nothing does."""
+
+Metrics = Callable[[], Mapping[str, float]]
+"""Gauges and counters by name (a counter's ends with `_total`)."""
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 STOP_SECONDS: Final = 1.0
@@ -21,9 +24,11 @@ class NotListening(Exception):
 
 @asynccontextmanager
 async def health_server(
-    host: str, port: int, problems: Problems, *, setting: str
+    host: str, port: int, problems: Problems, *, setting: str, metrics: Metrics = dict
 ) -> AsyncIterator[None]:
     """Answers as long as the block runs; port 0: nobody is answered. Raises NotListening.
+
+    `/metrics` is in the text format of Prometheus.
 
     `setting` is the name, in the environment, of the setting that holds the port.
     """
@@ -33,6 +38,7 @@ async def health_server(
     app = web.Application()
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz_of(problems))
+    app.router.add_get("/metrics", _metrics_of(metrics))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:
@@ -70,6 +76,17 @@ def _readyz_of(problems: Problems) -> Callable[[web.Request], Awaitable[web.Resp
         )
 
     return readyz
+
+
+def _metrics_of(metrics: Metrics) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        lines = []
+        for name, value in metrics().items():
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [f"# TYPE {name} {kind}", f"{name} {value:g}"]
+        return web.Response(text="".join(f"{line}\n" for line in lines))
+
+    return answer
 
 
 def _ok() -> web.Response:

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 60.0
 LONGEST_RETRY_AFTER: Final = 300.0
-KEY_PAUSE: Final = 30.0
+KEY_PAUSE: Final = 10.0
 """A key may be given its rights again at Stripe."""
 
 TOLD_AFTER: Final = 3
@@ -38,6 +38,8 @@ class Calling:
         self._calls = asyncio.Semaphore(at_once)
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311, no secret
+        self.made = 0
+        self.failed = 0
         self._not_before = 0.0
         self._failures = 0
         self._problem: str | None = None
@@ -56,12 +58,14 @@ class Calling:
             await self._turn()
             try:
                 async with self._calls:
+                    self.made += 1
                     answer = await call(key)
             except RateLimited as error:
-                pause = min(error.after or self._backoff(attempt), LONGEST_RETRY_AFTER)
-                # All slow down, or each would be told by itself.
-                self._not_before = max(self._not_before, monotonic() + pause)
-                said = "Stripe's rate limit"
+                pause, said = self._backoff(attempt), "Stripe's rate limit"
+                if error.after is not None:
+                    pause = min(error.after, LONGEST_RETRY_AFTER)
+                    # All wait as long, or each would be told by itself.
+                    self._not_before = max(self._not_before, monotonic() + pause)
             except KeyRefused as error:
                 self._failed(f"{error}: set STRIPE_API_KEY to one that may report", at_once=True)
                 self._not_before = max(self._not_before, monotonic() + KEY_PAUSE)
@@ -74,6 +78,7 @@ class Calling:
                 self._well()
                 return answer
             attempt += 1
+            self.failed += 1
             if self._clock() + timedelta(seconds=pause) > end:
                 raise GivenUp(said)
             await asyncio.sleep(pause)

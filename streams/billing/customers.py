@@ -97,7 +97,12 @@ class Customers:
             return []
         if person.user_id is None and not person.is_deleted:
             await self._calling.until(end, lambda _: self._account.name_user(customer_id, user_id))
-        return self._changes(event, person, user_id)
+        try:
+            return self._changes(event, person, user_id)
+        except Exception as error:
+            # A pure step that fails will fail again: it must not stop the customers beside it.
+            log.exception("a customer's plan cannot be decided", customer_id=customer_id)
+            raise Invalid("not_decidable", f"deciding ended in {type(error).__name__}") from error
 
     def _changes(self, event: StripeEvent, person: Person, user_id: str) -> list[Message]:
         state = subscribed(person.subscriptions, self._catalogue)

@@ -39,8 +39,15 @@ async def _work(settings: BillingSettings, meters: Meters, catalogue: Catalogue)
             return {"billing": f"waits for Kafka at {settings.bootstrap_servers}"}
         return worker.problems()
 
+    def metrics() -> dict[str, float]:
+        return {} if worker is None else worker.metrics()
+
     async with health_server(
-        settings.health_host, settings.health_port, problems, setting="WEIR_BILLING_PORT"
+        settings.health_host,
+        settings.health_port,
+        problems,
+        setting="WEIR_BILLING_PORT",
+        metrics=metrics,
     ):
         with own_folder(settings.folder, worker="billing", setting="WEIR_BILLING_DIR"):
             topics, ends = await process.from_kafka(settings, partial(_described, settings, meters))

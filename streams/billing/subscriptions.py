@@ -68,9 +68,8 @@ def plan_of(price: "Price", catalogue: Catalogue) -> Plan | None:
 
 def metadata_of(thing: "Price | Subscription | Customer") -> dict[str, str]:
     """The metadata of an object of Stripe's; the package's own type is opaque."""
-    if thing.metadata is None:
-        return {}
-    return dict(thing.metadata.to_dict())
+    metadata = getattr(thing, "metadata", None)
+    return {} if metadata is None else dict(metadata.to_dict())
 
 
 def _moment(seconds: int) -> datetime:

@@ -159,6 +159,14 @@ class BillingWorker:
             found["stripe"] = problem
         return found
 
+    def metrics(self) -> dict[str, float]:
+        """By name; counts begin with the process."""
+        return {
+            "weir_billing_stripe_problem": float(self._calling.problem() is not None),
+            "weir_billing_stripe_calls_total": self._calling.made,
+            "weir_billing_stripe_failures_total": self._calling.failed,
+        }
+
     async def wait_failed(self) -> None:
         """Raises why the worker cannot go on."""
         await self._member.failure

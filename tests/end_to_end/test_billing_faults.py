@@ -25,7 +25,12 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]
 CONVERTED: Final = 5_000
 CUSTOMERS: Final = 50
 KILLS: Final = 3
-FAULTS: Final = {"rate": 0.1, "seed": 7}
+# A second's Retry-After, which all wait for, is in tests/streams/billing.
+FAULTS: Final = {
+    "rate": 0.1,
+    "seed": 7,
+    "kinds": ["429", "429-after-0", "500", "lost", "cut", "slow"],
+}
 
 
 async def test_faults_and_kills_leave_every_customer_exact_and_a_replay_sends_nothing(

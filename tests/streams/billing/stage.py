@@ -69,6 +69,10 @@ class Stage:
     async def convert(self, *conversions: tuple[bytes, bytes]) -> None:
         await self.weir.produce("conversions", conversions)
 
+    async def happened(self, key: str, event: Json) -> None:
+        """Writes an event of Stripe's, as the edge does when a webhook tells of it."""
+        await self.weir.produce("stripe-events", [(key.encode(), orjson.dumps(event))])
+
     async def state(self) -> Json:
         async with self.weir.session.get(f"{self.fake}/_fake/state") as answer:
             return await answer.json()
