@@ -12,6 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from api import health, published_schemas
 from api.analytics import breakdown, events, export, ingest, summary, timeseries, totals
+from api.billing import links, webhook
+from api.billing import mine as own_billing
+from api.billing.desk import BillingDesk
 from api.clickhouse import ClickHouseReader
 from api.dead_letters import actions, listing, single
 from api.documentation import serve_documentation
@@ -33,9 +36,11 @@ from api.social.board import PostBoard
 from api.social.desk import SocialDesk
 from api.state import Clock, SocialWaits, State
 from schemas.media import open_media
+from schemas.meters import Meters, read_meters
 from schemas.migrations import load_migrations
 from schemas.plans import read_catalogue
 from schemas.settings import read_settings_or_exit
+from schemas.stripe_account import opened_stripe
 
 
 def utc_now() -> datetime:
@@ -50,10 +55,11 @@ def create_app(
     """The application; settings come from the environment when none are given.
 
     `ending`: set when the server ends; streams that are followed end then.
-    Raises InvalidPlans and MediaNotUsable.
+    Raises InvalidPlans, InvalidMeters and MediaNotUsable.
     """
     chosen = settings or read_settings_or_exit(ApiSettings)
     plans = read_catalogue(chosen.plans_path)
+    meters = read_meters(chosen.meters_path)
     pictures = open_media(chosen)
 
     @asynccontextmanager
@@ -93,6 +99,7 @@ def create_app(
                     chosen.quota_timeout, chosen.generation_wait, chosen.public_url, clock
                 ),
                 media=pictures,
+                billing=await _opened_billing(stack, chosen, meters),
                 ending=ending or asyncio.Event(),
             )
 
@@ -144,6 +151,9 @@ def create_app(
         posts.router,
         watching.router,
         media.router,
+        own_billing.router,
+        links.router,
+        webhook.router,
         health.router,
     ):
         app.include_router(router)
@@ -152,6 +162,20 @@ def create_app(
     install_problems(app)
     _document_models(app)
     return app
+
+
+async def _opened_billing(
+    stack: AsyncExitStack, settings: ApiSettings, meters: Meters
+) -> BillingDesk:
+    sessions = None
+    if settings.bills:
+        # Half a second: only for who has a key.
+        from api.billing.stripe_sessions import SECONDS, StripeSessions
+
+        sessions = StripeSessions(
+            await stack.enter_async_context(opened_stripe(settings, seconds=SECONDS))
+        )
+    return BillingDesk(meters, settings.webhook_secrets, sessions, settings.public_url)
 
 
 def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
@@ -182,6 +206,7 @@ def _document_models(app: FastAPI) -> None:
         *mine.DOCUMENTED_MODELS,
         *accounts.DOCUMENTED_MODELS,
         *new_post.DOCUMENTED_MODELS,
+        *links.DOCUMENTED_MODELS,
         ProblemDocument,
     )
 

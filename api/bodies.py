@@ -54,21 +54,31 @@ async def read_body(request: Request, headers: Mapping[bytes, bytes]) -> bytes:
     400 when it is broken, or the client left before it had sent all of it: nobody reads that.
     """
     packed = _is_gzip(headers[b"content-encoding"]) if b"content-encoding" in headers else False
+    body = await receive_body(request, headers, most=MAX_REQUEST_BYTES, too_large=_TOO_LARGE)
+    return unpacked(body) if packed else body
+
+
+async def receive_body(
+    request: Request, headers: Mapping[bytes, bytes], *, most: int, too_large: str
+) -> bytes:
+    """The body's bytes as they were sent, `most` of them. Raises a Problem: 413 when it is larger.
+
+    400 when the client left before it had sent all of it: nobody reads that.
+    """
     length = headers.get(b"content-length", b"0")
-    if length.isdigit() and int(length) > MAX_REQUEST_BYTES:
-        raise field_problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", _TOO_LARGE)
+    if length.isdigit() and int(length) > most:
+        raise field_problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", too_large)
     chunks: list[bytes] = []
     size = 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
-            if size > MAX_REQUEST_BYTES:
-                raise field_problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", _TOO_LARGE)
+            if size > most:
+                raise field_problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", too_large)
             chunks.append(chunk)
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the connection ended within the body") from None
-    body = b"".join(chunks)
-    return unpacked(body) if packed else body
+    return b"".join(chunks)
 
 
 def _is_gzip(encoding: bytes) -> bool:

@@ -4,13 +4,15 @@ import ipaddress
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from api.identity.rate_limits import limit_of
 from api.identity.settings import TokenSettings
 from schemas.media import MediaSettings
+from schemas.meters import MetersSettings
 from schemas.plans import PlansSettings
 from schemas.servers import ClickHouseSettings, KafkaSettings
+from schemas.stripe_account import StripeSettings
 
 
 def _rate_limit(text: str) -> str:
@@ -26,7 +28,15 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
-class ApiSettings(TokenSettings, PlansSettings, MediaSettings, KafkaSettings, ClickHouseSettings):
+class ApiSettings(
+    TokenSettings,
+    PlansSettings,
+    MetersSettings,
+    StripeSettings,
+    MediaSettings,
+    KafkaSettings,
+    ClickHouseSettings,
+):
     """Environment of the API process; times in seconds."""
 
     host: Annotated[
@@ -137,6 +147,21 @@ class ApiSettings(TokenSettings, PlansSettings, MediaSettings, KafkaSettings, Cl
             description="The same for one API key.",
         ),
     ] = ""
+
+    webhook_secret: Annotated[
+        SecretStr,
+        Field(
+            alias="STRIPE_WEBHOOK_SECRET",
+            description="Signs what Stripe sends here; several, separated by commas, while one is "
+            "rolled. Not set: /stripe/webhook answers 503.",
+        ),
+    ] = SecretStr("")
+
+    @property
+    def webhook_secrets(self) -> tuple[bytes, ...]:
+        """Each of the secrets."""
+        given = self.webhook_secret.get_secret_value().split(",")
+        return tuple(each.strip().encode() for each in given if each.strip())
 
     @field_validator("auth")
     @classmethod

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 from obstore.store import ObjectStore
 
+from api.billing.desk import BillingDesk
 from api.clickhouse import ClickHouseReader
 from api.identity.authenticator import Authenticator
 from api.publishing import Publisher
@@ -51,6 +52,7 @@ class State(TypedDict):
     social: SocialDesk
     social_waits: SocialWaits
     media: ObjectStore
+    billing: BillingDesk
     ending: asyncio.Event
 
 
@@ -106,6 +108,10 @@ def media(request: Request) -> ObjectStore:
     return cast("ObjectStore", request.state.media)
 
 
+def billing(request: Request) -> BillingDesk:
+    return cast("BillingDesk", request.state.billing)
+
+
 def ending(request: Request) -> asyncio.Event:
     return cast("asyncio.Event", request.state.ending)
 
@@ -132,4 +138,5 @@ Plans = Annotated[Catalogue, _from(plans)]
 FromBoard = Annotated[PostBoard, _from(posts)]
 WaitsForPosts = Annotated[SocialWaits, _from(social_waits)]
 FromMedia = Annotated[ObjectStore, _from(media)]
+Billing = Annotated[BillingDesk, _from(billing)]
 Ending = Annotated[asyncio.Event, _from(ending)]

@@ -4,15 +4,30 @@ import asyncio
 import os
 import platform
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
-from bench import edge, export, freshness, memory, middleware, questions, quotas, sink, social
-from tests.services import local_services
+from bench import (
+    billing,
+    edge,
+    export,
+    freshness,
+    memory,
+    middleware,
+    questions,
+    quotas,
+    sink,
+    social,
+)
+from tests.services import Services, local_services
 from tests.weir import Weir, throwaway_weir
 
-PARTS = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
+PARTS: Final = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k")
+
+Measure = Callable[[Services, Path], Awaitable[None]]
 
 
 def say(line: str) -> None:
@@ -25,43 +40,63 @@ async def measure(folder: Path, parts: set[str]) -> None:
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     say(f"{os.cpu_count()} cores, {machine}")
     async with local_services(folder) as services:
-        if "a" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await edge.single_events(weir, folder, say)
-        if "b" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await edge.batches(weir, folder, say)
-        if "c" in parts:
-            async with (
-                throwaway_weir(services, folder) as weir,
-                throwaway_weir(services, folder) as alone,
-            ):
-                await sink.from_a_full_topic(weir, alone, say)
-        if "d" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await freshness.until_counted(weir, say)
-        if "e" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await memory.of_each_process(services, weir, folder, say)
-        if "f" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await middleware.against_none(weir, folder, say)
-        if "g" in parts:
-            async with AsyncExitStack() as stack:
+        for part in PARTS:
+            if part in parts:
+                await MEASURES[part](services, folder)
 
-                async def fresh() -> Weir:
-                    return await stack.enter_async_context(throwaway_weir(services, folder))
 
-                await questions.as_tables_grow(fresh, say)
-        if "h" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await export.of_each_format(services, weir, say)
-        if "i" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await quotas.decisions(weir, folder, say)
-        if "j" in parts:
-            async with throwaway_weir(services, folder) as weir:
-                await social.posts(weir, folder, say)
+def of_one_weir(
+    measured: Callable[[Weir, Path, Callable[[str], None]], Awaitable[None]],
+) -> Measure:
+    """On a Weir of its own."""
+
+    async def run(services: Services, folder: Path) -> None:
+        async with throwaway_weir(services, folder) as weir:
+            await measured(weir, folder, say)
+
+    return run
+
+
+async def measure_sink(services: Services, folder: Path) -> None:
+    async with (
+        throwaway_weir(services, folder) as weir,
+        throwaway_weir(services, folder) as alone,
+    ):
+        await sink.from_a_full_topic(weir, alone, say)
+
+
+async def measure_memory(services: Services, folder: Path) -> None:
+    async with throwaway_weir(services, folder) as weir:
+        await memory.of_each_process(services, weir, folder, say)
+
+
+async def measure_questions(services: Services, folder: Path) -> None:
+    async with AsyncExitStack() as stack:
+
+        async def fresh() -> Weir:
+            return await stack.enter_async_context(throwaway_weir(services, folder))
+
+        await questions.as_tables_grow(fresh, say)
+
+
+async def measure_export(services: Services, folder: Path) -> None:
+    async with throwaway_weir(services, folder) as weir:
+        await export.of_each_format(services, weir, say)
+
+
+MEASURES: Final[dict[str, Measure]] = {
+    "a": of_one_weir(edge.single_events),
+    "b": of_one_weir(edge.batches),
+    "c": measure_sink,
+    "d": of_one_weir(lambda weir, _, tell: freshness.until_counted(weir, tell)),
+    "e": measure_memory,
+    "f": of_one_weir(middleware.against_none),
+    "g": measure_questions,
+    "h": measure_export,
+    "i": of_one_weir(quotas.decisions),
+    "j": of_one_weir(social.posts),
+    "k": of_one_weir(billing.reports),
+}
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ KINDS: Final[tuple[type[BaseSettings], ...]] = (
 )
 # Read beside the settings classes: by an option of `weir replay`, and by the tests.
 OTHERS: Final = {"WEIR_URL": "", "WEIR_TEST_SERVICES": ""}
-SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI)_[A-Z_]+\b")
+SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE)_[A-Z_]+\b")
 NONE: Final = "\N{EN DASH}"
 IGNORED: Final = re.compile(r"\.(?:gz|png|ico|woff2)$")
 

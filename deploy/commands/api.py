@@ -13,6 +13,7 @@ def api() -> None:
     from api.settings import ApiSettings
     from deploy.logs import configure_logs
     from schemas.media import MediaNotUsable
+    from schemas.meters import InvalidMeters
     from schemas.plans import InvalidPlans
 
     settings = read_settings_or_exit(ApiSettings)
@@ -21,6 +22,9 @@ def api() -> None:
         serve(settings)
     except InvalidPlans as error:
         sys.stderr.write(f"weir api: the plans cannot be used:\n{error}\n")
+        raise typer.Exit(EX_CONFIG) from None
+    except InvalidMeters as error:
+        sys.stderr.write(f"weir api: the meters cannot be used:\n{error}\n")
         raise typer.Exit(EX_CONFIG) from None
     except MediaNotUsable as error:
         sys.stderr.write(f"weir api: {error}\n")

@@ -138,7 +138,7 @@ class StripeAccount:
 def user_of(metadata: Mapping[str, str]) -> str | None:
     """The user that an object's metadata names; None: none that Weir could have."""
     named = metadata.get("user_id")
-    return named if named and _USER.match(named) else None
+    return named if named and _USER.fullmatch(named) else None
 
 
 async def _answered(call: Awaitable[_Answer]) -> _Answer:

@@ -54,7 +54,7 @@ def _customer(metadata: dict[str, object]) -> str | None:
     named = metadata.get(CUSTOMER)
     if named is None:
         return None
-    if not isinstance(named, str) or not _CUSTOMER.match(named):
+    if not isinstance(named, str) or not _CUSTOMER.fullmatch(named):
         raise Invalid("invalid_field", f"metadata.{CUSTOMER}: must be Stripe's id, like cus_…")
     return named
 

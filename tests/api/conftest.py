@@ -9,6 +9,7 @@ import pytest_asyncio
 from tests.api.identity.credentials import AUDIENCE, ISSUER
 from tests.api.log_of_topics import LogOfTopics
 from tests.services import Services
+from tests.stripe_fake import KEY, FakeStripe, served
 from tests.weir import Weir, throwaway_weir
 
 
@@ -25,18 +26,25 @@ async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def guarded(edge: Weir) -> Weir:
-    """The same Weir at another API, which asks for credentials: see tests/api/identity."""
+async def guarded(edge: Weir) -> AsyncIterator[Weir]:
+    """The same Weir at another API, which asks for credentials: see tests/api/identity.
+
+    It has an account at Stripe in which nothing is sold.
+    """
     weir = copy(edge)
-    await weir.start_api(
-        {
-            "WEIR_AUTH": "required",
-            "WEIR_JWT_ISSUER": ISSUER,
-            "WEIR_JWT_AUDIENCE": AUDIENCE,
-            "WEIR_RATE_LIMIT_USER": "",
-        }
-    )
-    return weir
+    async with served(FakeStripe()) as stripe:
+        await weir.start_api(
+            {
+                "WEIR_AUTH": "required",
+                "WEIR_JWT_ISSUER": ISSUER,
+                "WEIR_JWT_AUDIENCE": AUDIENCE,
+                "WEIR_RATE_LIMIT_USER": "",
+                "STRIPE_API_KEY": KEY,
+                "STRIPE_API_BASE": stripe,
+                "STRIPE_WEBHOOK_SECRET": "whsec_guarded",
+            }
+        )
+        yield weir
 
 
 # Of a module: a client that is open for longer connects again by itself, also while a test runs

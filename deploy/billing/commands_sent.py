@@ -1,0 +1,89 @@
+"""Publishes commands to `usage-commands`, each to the partition of its key."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.billing import CustomerLinked, UsageCommand, UsageCounted
+from schemas.partitioning import partition_for
+from schemas.servers import KafkaSettings
+from schemas.topics import USAGE_COMMANDS
+
+SECONDS: Final = 30.0
+"""So long Kafka may take for a batch."""
+STOP_SECONDS: Final = 1.0
+BATCH: Final = 1_000
+
+
+class KafkaAway(Exception):
+    """Kafka cannot be reached, or did not answer in time; the message says which Kafka."""
+
+
+class TopicMissing(Exception):
+    """The topic is not there; the message says what to do."""
+
+
+async def send_commands(settings: KafkaSettings, commands: Iterable[UsageCommand]) -> int:
+    """Returns how many Kafka has, when it has all. The same twice is sent once.
+
+    Raises TopicMissing, or KafkaAway; then it may have some.
+    """
+    once = list(dict.fromkeys(commands))
+    topic = settings.topic(USAGE_COMMANDS.name)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True
+    )
+    async with _opened(producer, settings):
+        metadata = await producer.client.fetch_all_metadata()
+        if topic not in metadata.topics():
+            raise TopicMissing(f"{topic} is not on Kafka; run `weir topics`")
+        for first in range(0, len(once), BATCH):
+            async with asyncio.timeout(SECONDS):
+                await _send(producer, topic, once[first : first + BATCH])
+    return len(once)
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, commands: Sequence[UsageCommand]) -> None:
+    sent = []
+    for command in commands:
+        key = key_of(command).encode()
+        sent.append(
+            await producer.send(
+                topic,
+                key=key,
+                value=command.model_dump_json(exclude_none=True).encode(),
+                partition=partition_for(key, USAGE_COMMANDS.partitions),
+            )
+        )
+    await asyncio.gather(*sent)
+
+
+def key_of(command: UsageCommand) -> str:
+    """The message key: see AnyUsageCommand."""
+    if isinstance(command, CustomerLinked):
+        return command.user_id
+    named = command.customer_id
+    return named or (command.user_id or "" if isinstance(command, UsageCounted) else "")
+
+
+@asynccontextmanager
+async def _opened(producer: AIOKafkaProducer, settings: KafkaSettings) -> AsyncIterator[None]:
+    """Starts and stops it; what goes wrong with Kafka meanwhile is KafkaAway."""
+    where = f"Kafka at {settings.bootstrap_servers}"
+    try:
+        async with asyncio.timeout(SECONDS):
+            await producer.start()
+        yield
+    except TimeoutError:
+        raise KafkaAway(f"{where} did not answer in time") from None
+    except (KafkaError, OSError) as error:
+        raise KafkaAway(f"{where}: {type(error).__name__}") from None
+    finally:
+        # One that holds what nobody takes would wait for ever.
+        await asyncio.gather(
+            asyncio.wait_for(producer.stop(), STOP_SECONDS), return_exceptions=True
+        )
