@@ -23,6 +23,10 @@ IDENTIFIERS_KEPT: Final = timedelta(hours=23)
 CANCELLABLE: Final = timedelta(hours=24)
 """How long after it got an event Stripe lets it be cancelled."""
 
+PAYING: Final = frozenset({"trialing", "active", "past_due"})
+"""Statuses of a subscription that keep its plan. Of what is past due Stripe still tries to
+collect, and says `unpaid` or `canceled` at the end."""
+
 _NAMESPACE: Final = UUID("5d0c9a64-0e0b-5a52-8b9d-4f3b4f5a7c11")
 
 CUSTOMER_PATTERN: Final = r"^cus_[A-Za-z0-9_]{1,60}$"

@@ -73,6 +73,11 @@ class Meter:
     window: int
     unit_amount: Decimal
 
+    @property
+    def lookup_key(self) -> str:
+        """The `lookup_key` of the meter's price at Stripe, and the id of its product there."""
+        return f"weir_meter_{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Meters:

@@ -16,6 +16,7 @@ from api.quotas.bodies import Body, read_document, request_body
 from api.quotas.documents import answer
 from api.social.documents import base_url_of
 from api.state import Billing, FromClickHouse, billing, clickhouse, plans
+from schemas.billing import PAYING
 from schemas.plans import Plan
 from schemas.quotas import PlanName
 
@@ -77,6 +78,7 @@ async def open_portal(
     response_model=StripePage,
     responses=documented(
         HTTPStatus.BAD_REQUEST,
+        HTTPStatus.CONFLICT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -88,7 +90,7 @@ async def open_portal(
 async def open_checkout(request: Request) -> Response:
     """The plan changes once Stripe has told that it is paid, some seconds after the page is left.
 
-    Who subscribes already changes the plan on the portal's page: here it is a second subscription.
+    409 for who subscribes already: the portal's page changes the plan.
     """
     asking = await principal_of(request)
     asked = await read_document(request, NewCheckout)
@@ -96,14 +98,21 @@ async def open_checkout(request: Request) -> Response:
     plan = _plan(request, asked.plan)
     sessions = _sessions(desk)
     customer = await customer_of(clickhouse(request), asking.subject)
+    if customer is not None and customer.status in PAYING:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"this user subscribes already, and would pay twice: change the plan with {PORTAL}",
+        )
     customer_id = None if customer is None else customer.customer_id
+    meters = tuple(desk.meters.meters.values())
     return_url = _return_url(request, desk)
+    user_id = asking.subject
     try:
         try:
-            url = await sessions.checkout(asking.subject, customer_id, plan, return_url)
+            url = await sessions.checkout(user_id, customer_id, plan, meters, return_url)
         except UnknownCustomer:
             # Deleted at Stripe: the subscription makes a new one.
-            url = await sessions.checkout(asking.subject, None, plan, return_url)
+            url = await sessions.checkout(user_id, None, plan, meters, return_url)
     except NoPrice:
         raise _not_sold(plan.name, "has no price at Stripe yet") from None
     return answer(StripePage(url=url))

@@ -5,17 +5,18 @@ Its code and the id of the request, which the operator finds in Stripe's dashboa
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
 import stripe
 import structlog
-from stripe.params.checkout import SessionCreateParams
+from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
 from api.billing.desk import NoPrice, UnknownCustomer
 from api.problems import Problem, unavailable
+from schemas.meters import Meter
 from schemas.plans import Plan
 
 log = structlog.get_logger()
@@ -26,6 +27,8 @@ SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5.0
 _MAX_REFERENCE: Final = 200
 """Characters that Stripe takes of a `client_reference_id`."""
+
+_KEYS_AT_ONCE: Final = 10
 
 _AWAY: Final = "Stripe cannot be reached, or is overloaded; try again in a moment"
 
@@ -45,18 +48,29 @@ class StripeSessions:
             return _url_of(session.url)
 
     async def checkout(
-        self, user_id: str, customer_id: str | None, plan: Plan, return_url: str
+        self,
+        user_id: str,
+        customer_id: str | None,
+        plan: Plan,
+        meters: Sequence[Meter],
+        return_url: str,
     ) -> str:
-        """The URL of a page where a user subscribes to a plan. Raises UnknownCustomer, NoPrice."""
+        """The URL of a page where a user subscribes to a plan. Raises UnknownCustomer, NoPrice.
+
+        The prices of the meters come with it, where Stripe has them: only what a subscription
+        holds is invoiced.
+        """
         async with _asking():
-            prices = await self._client.v1.prices.list_async(
-                {"lookup_keys": [plan.lookup_key], "active": True, "limit": 1}
-            )
-            if not prices.data:
+            price = (await self._prices([plan.lookup_key])).get(plan.lookup_key)
+            if price is None:
                 raise NoPrice
+            metered = await self._prices([each.lookup_key for each in meters])
+            items: list[SessionCreateParamsLineItem] = [{"price": price, "quantity": 1}]
+            # Use has no quantity: the meter counts it.
+            items += [{"price": each} for each in metered.values()]
             params: SessionCreateParams = {
                 "mode": "subscription",
-                "line_items": [{"price": prices.data[0].id, "quantity": 1}],
+                "line_items": items,
                 "success_url": f"{return_url}?checkout=success",
                 "cancel_url": f"{return_url}?checkout=cancelled",
                 # Whichever of them a webhook shows: each names the user.
@@ -69,6 +83,16 @@ class StripeSessions:
                 params["customer"] = customer_id
             session = await self._client.v1.checkout.sessions.create_async(params)
             return _url_of(session.url)
+
+    async def _prices(self, lookup_keys: list[str]) -> dict[str, str]:
+        """Lookup key → id of the price, for those that Stripe has; it takes 10 in one question."""
+        found: dict[str, str] = {}
+        for start in range(0, len(lookup_keys), _KEYS_AT_ONCE):
+            prices = await self._client.v1.prices.list_async(
+                {"lookup_keys": lookup_keys[start : start + _KEYS_AT_ONCE], "active": True}
+            )
+            found |= {each.lookup_key: each.id for each in prices.data if each.lookup_key}
+        return found
 
 
 def _url_of(url: str | None) -> str:

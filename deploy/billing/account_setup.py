@@ -37,11 +37,6 @@ class Done:
     note: str = ""
 
 
-def price_key_of(meter: Meter) -> str:
-    """The `lookup_key` of the meter's price at Stripe, and the id of its product."""
-    return f"weir_meter_{meter.name}"
-
-
 async def set_up(
     client: "StripeClient", meters: Meters, catalogue: Catalogue, say: Callable[[Done], None]
 ) -> None:
@@ -52,13 +47,13 @@ async def set_up(
     there = await _meters_by_event_name(client)
     for meter in meters.meters.values():
         of_stripe = await _meter(client, meter, there.get(meter.name, []), say)
-        product = await _product(client, price_key_of(meter), meter.title, say)
+        product = await _product(client, meter.lookup_key, meter.title, say)
         wanted: PriceCreateParams = {
             "currency": meters.currency,
             "unit_amount_decimal": meter.unit_amount,
             "recurring": {"interval": "month", "usage_type": "metered", "meter": of_stripe.id},
             "product": product,
-            "lookup_key": price_key_of(meter),
+            "lookup_key": meter.lookup_key,
         }
         await _price(client, wanted, say, {})
     for plan in catalogue.plans.values():

@@ -15,8 +15,8 @@ WITH
     states AS (
         SELECT
             r.report_id AS report_id,
-            ifNull(argMax(r.event_id, r.number), nobody) AS event,
-            ifNull(argMax(r.within, r.number), nobody) AS carrier,
+            ifNull(any(r.event_id), nobody) AS event,
+            ifNull(tupleElement(argMax(tuple(r.within), r.number), 1), nobody) AS carrier,
             argMax(r.value, r.number) AS units,
             any(r.occurred_at) AS occurred,
             argMax(r.user_id, r.number) AS user,

@@ -80,16 +80,17 @@ FROM stripe_customers;
 -- How each report stands, for whoever may read the database.
 CREATE VIEW IF NOT EXISTS usage_report_states AS
 SELECT
-    report_id,
-    argMax(event_id, number) AS event_id,
-    argMax(within, number) AS within,
-    any(meter) AS meter,
-    argMax(value, number) AS value,
-    any(occurred_at) AS occurred_at,
-    argMax(user_id, number) AS user_id,
-    argMax(customer_id, number) AS customer_id,
-    argMax(state, number) AS state,
-    argMax(reason, number) AS reason,
-    argMax(at, number) AS at
-FROM usage_reports
-GROUP BY report_id;
+    r.report_id AS report_id,
+    -- Of one row: argMax alone passes over NULL.
+    tupleElement(argMax(tuple(r.event_id, r.within), r.number), 1) AS event_id,
+    tupleElement(argMax(tuple(r.event_id, r.within), r.number), 2) AS within,
+    any(r.meter) AS meter,
+    argMax(r.value, r.number) AS value,
+    any(r.occurred_at) AS occurred_at,
+    argMax(r.user_id, r.number) AS user_id,
+    argMax(r.customer_id, r.number) AS customer_id,
+    argMax(r.state, r.number) AS state,
+    argMax(r.reason, r.number) AS reason,
+    argMax(r.at, r.number) AS at
+FROM usage_reports AS r
+GROUP BY r.report_id;

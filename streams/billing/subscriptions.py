@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from schemas.billing import PAYING
 from schemas.plans import Catalogue, Plan
 from schemas.quotas import Period
 
 if TYPE_CHECKING:
     from stripe import Customer, Price, Subscription
-
-PAYING: Final = frozenset({"trialing", "active", "past_due"})
-"""Of what is past due Stripe still tries to collect, and says `unpaid` or `canceled` at the end."""
 
 PLAN: Final = "weir_plan"
 """The member of a price's metadata that names a plan, for prices of the operator's own."""

@@ -41,9 +41,10 @@ def pro(billed: Billed) -> str:
 
 
 async def a_customer(billed: Billed) -> tuple[Person, str]:
+    """One who subscribed once."""
     person = somebody(billed.weir)
     customer_id = str(billed.stripe.objects.create_customer({})["id"])
-    await tell(billed.weir, [linked(person, customer_id)])
+    await tell(billed.weir, [linked(person, customer_id, status="canceled")])
     return person, customer_id
 
 
@@ -90,6 +91,47 @@ async def test_a_user_gets_to_the_checkout_of_a_plan(billed: Billed, pro: str) -
     assert opened["success_url"] == f"{billed.weir.url}/?checkout=success"
     assert opened["cancel_url"] == f"{billed.weir.url}/?checkout=cancelled"
     assert "customer" not in opened
+
+
+async def test_what_is_metered_is_part_of_the_subscription(billed: Billed, pro: str) -> None:
+    """Else it would be counted and never invoiced."""
+    catalogue = billed.stripe.catalogue
+    meter = catalogue.create_meter(
+        {
+            "display_name": "Conversions",
+            "event_name": "conversions",
+            "default_aggregation": {"formula": "sum"},
+        }
+    )
+    product = catalogue.create_product({"name": "Conversions"})
+    metered = catalogue.create_price(
+        {
+            "product": product["id"],
+            "currency": "usd",
+            "unit_amount_decimal": "2",
+            "recurring": {"interval": "month", "usage_type": "metered", "meter": meter["id"]},
+            "lookup_key": "weir_meter_conversions",
+        }
+    )
+    try:
+        answer = await somebody(billed.weir).ask("POST", CHECKOUT, PRO)
+        opened = session(billed, answer.json["url"])
+    finally:
+        # Others look at a checkout without it.
+        billed.stripe.objects.prices.pop(metered["id"])
+    assert opened["line_items"] == [{"price": pro, "quantity": 1}, {"price": metered["id"]}]
+
+
+@pytest.mark.parametrize("status", ["trialing", "active", "past_due"])
+async def test_who_subscribes_already_does_not_pay_twice(
+    billed: Billed, pro: str, status: str
+) -> None:
+    person = somebody(billed.weir)
+    customer_id = str(billed.stripe.objects.create_customer({})["id"])
+    subscribed = linked(person, customer_id).model_copy(update={"status": status})
+    await tell(billed.weir, [subscribed])
+    answer = await person.ask("POST", CHECKOUT, PRO)
+    assert PORTAL in answer.problem(409)["detail"]
 
 
 async def test_a_customer_stays_the_same_one(billed: Billed, pro: str) -> None:
