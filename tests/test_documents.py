@@ -17,6 +17,7 @@ from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.local.settings import LocalSettings
 from schemas import limits
 from schemas.topics import DAY_MS, TOPICS, Topic
+from streams.billing.settings import BillingSettings
 from streams.quotas.settings import QuotasSettings
 from streams.sink.settings import SinkSettings
 from streams.social.settings import SocialSettings
@@ -32,6 +33,7 @@ KINDS: Final[tuple[type[BaseSettings], ...]] = (
     ApiSettings,
     SinkSettings,
     QuotasSettings,
+    BillingSettings,
     SocialSettings,
     LocalSettings,
     EmbeddedClickHouseSettings,

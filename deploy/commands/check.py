@@ -32,18 +32,20 @@ def check() -> None:
     """
     from api.settings import ApiSettings
     from deploy.local.identity import identity_made_here
+    from streams.billing.settings import BillingSettings
     from streams.quotas.settings import QuotasSettings
     from streams.sink.settings import SinkSettings
     from streams.social.settings import SocialSettings
 
     # Beside a Weir that `weir up` runs, its settings are those to check.
     os.environ.update(identity_made_here())
-    _refuse_unusable(ApiSettings, SinkSettings, QuotasSettings, SocialSettings)
+    _refuse_unusable(ApiSettings, SinkSettings, QuotasSettings, SocialSettings, BillingSettings)
     settings = read_settings(ApiSettings)
     workers: dict[str, _Answering] = {
         "sink": read_settings(SinkSettings),
         "quotas": read_settings(QuotasSettings),
         "social": read_settings(SocialSettings),
+        "billing": read_settings(BillingSettings),
     }
     problems = [
         asyncio.run(_kafka_problem(settings)),

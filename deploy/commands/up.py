@@ -65,6 +65,7 @@ def _up() -> int:
 async def _supervise(settings: "LocalSettings", identity: dict[str, str]) -> int:
     from rich.console import Console
 
+    from deploy.commands.billing import NOT_REPORTED
     from deploy.local.display import display_for
     from deploy.local.parts import weir_parts
     from deploy.local.supervisor import Supervisor
@@ -77,6 +78,8 @@ async def _supervise(settings: "LocalSettings", identity: dict[str, str]) -> int
 
     def on_ready() -> None:
         display.say(f"Weir is ready at {settings.api_url}")
+        if not settings.bills:
+            display.say(f"Billing: {NOT_REPORTED}.")
         display.say(
             f"Data and logs are in {settings.data_dir}. Ctrl-C stops Weir and keeps them; "
             "a second Ctrl-C kills it at once."

@@ -134,6 +134,7 @@ def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
         with urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
             assert answer.status == 200
     assert weir.text.count("Weir is ready at") == 1
+    assert weir.text.count("without STRIPE_API_KEY nothing is reported to Stripe") == 1
     assert f"Weir is ready at {weir.url}\n" in weir.text
     token = weir.token("alice")
     assert weir.status("/api/user/plan", token) == 200
