@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.explanations import Advice
 from schemas.limits import EARLIEST_OCCURRED_AT, MAX_NAME_CHARACTERS
 from schemas.posts import PostOptions
 
@@ -42,6 +43,7 @@ AccountUser = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="The user whose account it is; also the message key.",
     ),
+    Advice({"string_pattern_mismatch": "must hold no control characters"}),
 ]
 Reason = Annotated[
     str, Field(min_length=1, max_length=200, description="What it was for, for the ledger.")

@@ -282,7 +282,7 @@ USAGE_REPORTS: Final = Topic(
 
 USAGE_LEDGER: Final = Topic(
     name="usage-ledger",
-    key="a report, a user's customer, or a window",
+    key="customer_id or user_id, and what is kept of it",
     model=None,
     partitions=USER_PARTITIONS,
     retention_ms=-1,

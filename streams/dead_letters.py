@@ -29,6 +29,19 @@ _HEADER_BRACKETS: Final = len('["",null],')
 _Texts = tuple[str | None, str | None, list[tuple[str, str | None]]]
 
 
+def refused(place: TopicPartition, record: Record, failure: Invalid) -> DeadLetter:
+    """The dead letter of a record that cannot be used, which the log tells of."""
+    log.warning(
+        "dead letter",
+        topic=place.topic,
+        partition=place.partition,
+        offset=record.offset,
+        reason=failure.reason,
+        detail=failure.detail,
+    )
+    return dead_letter(place, record, failure)
+
+
 def dead_letter(partition: TopicPartition, record: Record, failure: Invalid) -> DeadLetter:
     """The dead letter of a partition's record: as text where all of it is text, else base64."""
     cuts: list[str] = []

@@ -10,10 +10,8 @@ from uuid import UUID, uuid5
 
 import structlog
 from aiokafka.structs import TopicPartition
-from pydantic import ValidationError
 
 from schemas.billing import CustomerLinked, ReportRejected, StripeCustomer, StripeEvent, report_of
-from schemas.explanations import explain
 from schemas.plans import Catalogue
 from schemas.quotas import PlanChanged
 from streams.billing.account import Person, StripeAccount, user_of
@@ -21,8 +19,9 @@ from streams.billing.calling import Calling, Clock
 from streams.billing.locks import Locks
 from streams.billing.outputs import Outputs
 from streams.billing.subscriptions import Subscribed, metadata_of, subscribed
-from streams.dead_letters import dead_letter
+from streams.dead_letters import refused
 from streams.failures import Invalid
+from streams.message_models import read_model
 from streams.messages import Message
 from streams.records import Record
 from streams.writer import Writer
@@ -65,15 +64,7 @@ class Customers:
             async with self._locks.of(event.customer_id or event.event_id):
                 await self._writer.write(await self._following(event))
         except Invalid as failure:
-            log.warning(
-                "dead letter",
-                topic=place.topic,
-                partition=place.partition,
-                offset=record.offset,
-                reason=failure.reason,
-                detail=failure.detail,
-            )
-            letter = dead_letter(place, record, failure)
+            letter = refused(place, record, failure)
             await self._writer.write([self._outputs.dead_letter(letter)])
 
     async def _following(self, event: StripeEvent) -> list[Message]:
@@ -155,13 +146,7 @@ class Customers:
 
 
 def _read(record: Record) -> StripeEvent:
-    try:
-        event = StripeEvent.model_validate_json(record.value or b"")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise Invalid("not_json", "the message is not JSON") from None
-        raise Invalid("invalid_field", explain(first, {})[1]) from None
+    event = read_model(StripeEvent, record)
     if record.key != (event.customer_id or event.event_id).encode():
         raise Invalid("wrong_key", "the message key must be the customer_id, else the event_id")
     return event

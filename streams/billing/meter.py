@@ -11,7 +11,7 @@ from schemas.messages import read_message
 from schemas.meters import Meters
 from streams.billing.metering import usage_of
 from streams.billing.outputs import Outputs
-from streams.dead_letters import dead_letter
+from streams.dead_letters import refused
 from streams.failures import Invalid
 from streams.messages import Message
 from streams.records import Record
@@ -39,15 +39,7 @@ class Meter:
         try:
             messages = self._usage(event, arrived_at, record)
         except Invalid as failure:
-            log.warning(
-                "dead letter",
-                topic=place.topic,
-                partition=place.partition,
-                offset=record.offset,
-                reason=failure.reason,
-                detail=failure.detail,
-            )
-            letter = dead_letter(place, record, failure)
+            letter = refused(place, record, failure)
             messages = [self._outputs.dead_letter(letter)]
         if messages:
             await self._writer.write(messages)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import structlog
 from aiokafka.structs import TopicPartition
-from pydantic import ValidationError
 
 from schemas.billing import (
     IDENTIFIERS_KEPT,
@@ -26,7 +25,6 @@ from schemas.billing import (
     UsageReport,
     change_id_for,
 )
-from schemas.explanations import explain
 from schemas.meters import Meters
 from schemas.partitioning import partition_for
 from streams.billing.account import StripeAccount
@@ -50,9 +48,10 @@ from streams.billing.reports import (
     waiting_prefix,
 )
 from streams.billing.windows import Windows
-from streams.dead_letters import dead_letter
+from streams.dead_letters import refused
 from streams.failures import Invalid
 from streams.group.places import Place
+from streams.message_models import read_model
 from streams.records import Record
 
 log = structlog.get_logger()
@@ -95,25 +94,11 @@ class Reporter:
             async with self._locks.of(key):
                 await self._act(ledger, command, Place(self._topic_id, record.offset))
         except Invalid as failure:
-            log.warning(
-                "dead letter",
-                topic=place.topic,
-                partition=place.partition,
-                offset=record.offset,
-                reason=failure.reason,
-                detail=failure.detail,
-            )
-            letter = dead_letter(place, record, failure)
+            letter = refused(place, record, failure)
             await ledger.lane.put((), [self._outputs.dead_letter(letter)])
 
     def _read(self, record: Record, partition: int) -> tuple[UsageCommand, str]:
-        try:
-            command = AnyUsageCommand.model_validate_json(record.value or b"").root
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            if first["type"] == "json_invalid":
-                raise Invalid("not_json", "the message is not JSON") from None
-            raise Invalid("invalid_field", explain(first, {})[1]) from None
+        command = read_model(AnyUsageCommand, record).root
         user_id = None if isinstance(command, ReportRejected | CancelReport) else command.user_id
         customer_id = None if isinstance(command, CustomerLinked) else command.customer_id
         key = customer_id or user_id

@@ -21,6 +21,7 @@ from aiokafka.protocol.types import (
 
 from schemas.servers import KafkaSettings
 from schemas.topics import Topic
+from streams.group.log_reader import LogReader
 
 _TAGS = ("tags", TaggedFields)
 _NO_ID = UUID(int=0)
@@ -139,8 +140,8 @@ async def described(
 ) -> dict[str, Description]:
     """The topics that a worker needs, by the registry's names.
 
-    Those keyed by user must have as many partitions as `like`: a user's messages lie on
-    partitions of one number. Raises TopicsNotUsable, which says what to do, and aiokafka's
+    Those keyed by user or customer must have as many partitions as `like`: the messages of one lie
+    on partitions of one number. Raises TopicsNotUsable, which says what to do, and aiokafka's
     KafkaError.
     """
     by_name = await describe(admin, [settings.topic(topic.name) for topic in needed])
@@ -154,7 +155,8 @@ async def described(
     differing = [
         topic.name
         for topic in needed
-        if topic.key.startswith("user_id") and topics[topic.name].partitions != partitions
+        if topic.key.startswith(("user_id", "customer_id"))
+        and topics[topic.name].partitions != partitions
     ]
     if differing:
         raise TopicsNotUsable(
@@ -162,3 +164,32 @@ async def described(
             f"which has {partitions}: a user's messages lie on partitions of the same number"
         )
     return topics
+
+
+async def described_for(
+    settings: KafkaSettings, needed: Sequence[Topic], group: str, like: Topic
+) -> dict[str, Description]:
+    """As `described`, for a worker of this group. Raises aiokafka's KafkaError too."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    try:
+        await admin.start()
+        topics = await described(admin, settings, needed, like)
+        # Where no group has ever been, asking for it makes the coordinator: Faust's consumer
+        # would log its first answers as errors.
+        await admin.find_coordinator(group)
+    finally:
+        await admin.close()
+    return topics
+
+
+async def described_with_ends(
+    settings: KafkaSettings, needed: Sequence[Topic], group: str, changelog: Topic
+) -> tuple[dict[str, Description], dict[int, int]]:
+    """As `described_for`, and where each partition of the worker's changelog ends."""
+    topics = await described_for(settings, needed, group, changelog)
+    reader = LogReader(settings)
+    try:
+        partitions = range(topics[changelog.name].partitions)
+        return topics, await reader.ends(settings.topic(changelog.name), partitions)
+    finally:
+        await reader.stop()

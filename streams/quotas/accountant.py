@@ -19,7 +19,7 @@ from schemas.quotas import (
     decision_id_for,
     refusal_id_for,
 )
-from streams.dead_letters import dead_letter
+from streams.dead_letters import refused
 from streams.failures import Invalid
 from streams.group.places import Place, Put, is_older, place_of
 from streams.group.reading import Event
@@ -185,15 +185,8 @@ class Accountant:
         return [] if address is None else [self._outputs.reply(address, decision)]
 
     def _dead_letter(self, lane: TableLane, record: Record, failure: Invalid) -> Message:
-        log.warning(
-            "dead letter",
-            partition=lane.partition,
-            offset=record.offset,
-            reason=failure.reason,
-            detail=failure.detail,
-        )
         return self._outputs.dead_letter(
-            dead_letter(TopicPartition(self._topic, lane.partition), record, failure)
+            refused(TopicPartition(self._topic, lane.partition), record, failure)
         )
 
 

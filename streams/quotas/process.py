@@ -2,16 +2,13 @@
 
 from functools import partial
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from schemas.plans import Catalogue
-from schemas.topics import QUOTA_ACCOUNTS, QUOTA_COMMANDS
+from schemas.topics import QUOTA_ACCOUNTS
 from streams.group import process
 from streams.group.folder import own_folder
-from streams.group.log_reader import LogReader
 from streams.group.places import UnreadableValue
 from streams.group.table_folder import forget_other_changelog, forget_unusable
-from streams.group.topics import Description, described
+from streams.group.topics import described_with_ends
 from streams.health import health_server
 from streams.quotas.settings import QuotasSettings
 from streams.quotas.topics import NEEDED
@@ -35,27 +32,11 @@ async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
         settings.health_host, settings.health_port, problems, setting="WEIR_QUOTAS_PORT"
     ):
         with own_folder(settings.folder, worker="quotas", setting="WEIR_QUOTAS_DIR"):
-            topics, ends = await process.from_kafka(settings, partial(_described, settings))
+            topics, ends = await process.from_kafka(
+                settings,
+                partial(described_with_ends, settings, NEEDED, settings.group, QUOTA_ACCOUNTS),
+            )
             forget_other_changelog(settings.folder, topics[QUOTA_ACCOUNTS.name].topic_id)
             forget_unusable(settings.folder, ends)
             worker = QuotasWorker(settings, catalogue, topics)
             await process.run_worker("quotas", worker, settings.group, for_good=(UnreadableValue,))
-
-
-async def _described(settings: QuotasSettings) -> tuple[dict[str, Description], dict[int, int]]:
-    """The topics, and the changelog's ends. Raises TopicsNotUsable and aiokafka's KafkaError."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    try:
-        await admin.start()
-        topics = await described(admin, settings, NEEDED, QUOTA_COMMANDS)
-        # Where no group has ever been, asking for it makes the coordinator: Faust's consumer
-        # would log its first answers as errors.
-        await admin.find_coordinator(settings.group)
-    finally:
-        await admin.close()
-    partitions = range(topics[QUOTA_ACCOUNTS.name].partitions)
-    reader = LogReader(settings)
-    try:
-        return topics, await reader.ends(settings.topic(QUOTA_ACCOUNTS.name), partitions)
-    finally:
-        await reader.stop()

@@ -9,7 +9,7 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from schemas.generation import GenerationJob, generation_id
-from streams.dead_letters import dead_letter
+from streams.dead_letters import refused
 from streams.failures import Invalid, Retryable
 from streams.group.work_lane import Slot
 from streams.messages import Message
@@ -132,13 +132,5 @@ class Posts:
                 )
 
     async def _refuse(self, place: TopicPartition, record: Record, failure: Invalid) -> None:
-        log.warning(
-            "dead letter",
-            topic=place.topic,
-            partition=place.partition,
-            offset=record.offset,
-            reason=failure.reason,
-            detail=failure.detail,
-        )
-        letter = dead_letter(place, record, failure)
+        letter = refused(place, record, failure)
         await self._writer.write([self._outputs.dead_letter(letter)])

@@ -3,13 +3,11 @@
 from datetime import UTC, datetime
 from functools import partial
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from schemas.media import MediaNotUsable
 from schemas.topics import QUOTA_COMMANDS
 from streams.group import process
 from streams.group.folder import own_folder
-from streams.group.topics import Description, described
+from streams.group.topics import described_for
 from streams.health import health_server
 from streams.social.generator import opened_generator
 from streams.social.settings import SocialSettings
@@ -38,23 +36,11 @@ async def _work(settings: SocialSettings) -> None:
         settings.health_host, settings.health_port, problems, setting="WEIR_SOCIAL_PORT"
     ):
         with own_folder(settings.folder, worker="social", setting="WEIR_SOCIAL_DIR"):
-            topics = await process.from_kafka(settings, partial(_described, settings))
+            ask = partial(described_for, settings, NEEDED, settings.group, QUOTA_COMMANDS)
+            topics = await process.from_kafka(settings, ask)
             try:
                 async with opened_generator(settings, _utc_now) as generator:
                     worker = SocialWorker(settings, generator, topics)
                     await process.run_worker("social", worker, settings.group)
             except MediaNotUsable as error:
                 raise process.WorkerFailed(str(error)) from None
-
-
-async def _described(settings: SocialSettings) -> dict[str, Description]:
-    """The topics. Raises TopicsNotUsable and aiokafka's KafkaError."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    try:
-        await admin.start()
-        topics = await described(admin, settings, NEEDED, QUOTA_COMMANDS)
-        # See streams.quotas.process: asking makes the coordinator.
-        await admin.find_coordinator(settings.group)
-    finally:
-        await admin.close()
-    return topics
