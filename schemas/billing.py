@@ -71,11 +71,14 @@ class UsageCounted(_Message):
 
 
 class CustomerLinked(_Message):
-    """Whom a user's use is billed to from now on, and what waited for it."""
+    """Whom a user's use is billed to from now on, and what waited for it.
+
+    None: the customer is gone, and use waits for another.
+    """
 
     kind: Literal["linked"] = "linked"
     user_id: AccountUser
-    customer_id: CustomerId
+    customer_id: CustomerId | None
 
 
 class ReportRejected(_Message):
@@ -191,9 +194,9 @@ def identifier_of(customer_id: str, report_id: UUID) -> str:
 
 
 def report_of(identifier: str) -> tuple[str, UUID] | None:
-    """Customer and report of an identifier; None: it is not one of ours."""
-    customer_id, dot, number = identifier.rpartition(".")
+    """Customer and report of an identifier, or of a later call's key; None: it is not ours."""
+    customer_id, _, rest = identifier.partition(".")
     try:
-        return (customer_id, UUID(hex=number)) if dot and customer_id else None
+        return customer_id, UUID(hex=rest.partition(".")[0])
     except ValueError:
         return None

@@ -66,7 +66,8 @@ async def open_portal(
     if customer is None:
         raise _no_customer()
     try:
-        url = await sessions.portal(customer.customer_id, _return_url(request, desk))
+        return_url = _return_url(request, desk)
+        url = await sessions.portal(asking.subject, customer.customer_id, return_url)
     except UnknownCustomer:
         raise _no_customer() from None
     return answer(StripePage(url=url))
@@ -111,7 +112,7 @@ async def open_checkout(request: Request) -> Response:
         try:
             url = await sessions.checkout(user_id, customer_id, plan, meters, return_url)
         except UnknownCustomer:
-            # Deleted at Stripe: the subscription makes a new one.
+            # Deleted at Stripe, or given to another user: this one gets a new one.
             url = await sessions.checkout(user_id, None, plan, meters, return_url)
     except NoPrice:
         raise _not_sold(plan.name, "has no price at Stripe yet") from None

@@ -7,6 +7,7 @@ Its code and the id of the request, which the operator finds in Stripe's dashboa
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Final
 
@@ -39,9 +40,10 @@ class StripeSessions:
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
-    async def portal(self, customer_id: str, return_url: str) -> str:
-        """The URL of a page where a customer manages what they pay. Raises UnknownCustomer."""
+    async def portal(self, user_id: str, customer_id: str, return_url: str) -> str:
+        """The URL of a page where a user manages what they pay. Raises UnknownCustomer."""
         async with _asking():
+            await self._refuse_anothers(user_id, customer_id)
             session = await self._client.v1.billing_portal.sessions.create_async(
                 {"customer": customer_id, "return_url": return_url}
             )
@@ -64,6 +66,10 @@ class StripeSessions:
             price = (await self._prices([plan.lookup_key])).get(plan.lookup_key)
             if price is None:
                 raise NoPrice
+            if customer_id is None:
+                customer_id = await self._new_customer(user_id)
+            else:
+                await self._refuse_anothers(user_id, customer_id)
             metered = await self._prices([each.lookup_key for each in meters])
             items: list[SessionCreateParamsLineItem] = [{"price": price, "quantity": 1}]
             # Use has no quantity: the meter counts it.
@@ -71,6 +77,7 @@ class StripeSessions:
             params: SessionCreateParams = {
                 "mode": "subscription",
                 "line_items": items,
+                "customer": customer_id,
                 "success_url": f"{return_url}?checkout=success",
                 "cancel_url": f"{return_url}?checkout=cancelled",
                 # Whichever of them a webhook shows: each names the user.
@@ -79,10 +86,32 @@ class StripeSessions:
             }
             if len(user_id) <= _MAX_REFERENCE:
                 params["client_reference_id"] = user_id
-            if customer_id is not None:
-                params["customer"] = customer_id
             session = await self._client.v1.checkout.sessions.create_async(params)
             return _url_of(session.url)
+
+    async def _new_customer(self, user_id: str) -> str:
+        """The customer of a user who has none: for a day the same one, however often it is asked.
+
+        Two pages that are open at once would make two customers, who both pay.
+        """
+        created = await self._client.v1.customers.create_async(
+            {"metadata": {"user_id": user_id}},
+            {"idempotency_key": f"weir-customer-{sha256(user_id.encode()).hexdigest()}"},
+        )
+        return created.id
+
+    async def _refuse_anothers(self, user_id: str, customer_id: str) -> None:
+        """Raises UnknownCustomer when Stripe says that it is deleted, or somebody else."""
+        try:
+            customer = await self._client.v1.customers.retrieve_async(customer_id)
+        except stripe.InvalidRequestError as error:
+            if error.code == "resource_missing":
+                raise UnknownCustomer from None
+            raise
+        metadata = getattr(customer, "metadata", None)
+        named = {} if metadata is None else metadata.to_dict()
+        if getattr(customer, "deleted", False) or named.get("user_id", user_id) != user_id:
+            raise UnknownCustomer
 
     async def _prices(self, lookup_keys: list[str]) -> dict[str, str]:
         """Lookup key → id of the price, for those that Stripe has; it takes 10 in one question."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _THERE: Final = "An event already exists with identifier"
 """The only sign of it: the error has no code (measured by others on the live API)."""
 
+_NO_METER: Final = "No active meter found"
+
 _USER: Final = re.compile(rf"^[^\x00-\x1f\x7f]{{1,{MAX_NAME_CHARACTERS}}}$")
 
 _MAX_REASON: Final = 400
@@ -27,6 +29,10 @@ _Answer = TypeVar("_Answer")
 
 class KeyRefused(Retryable):
     """Stripe does not take the API key, or not for this."""
+
+
+class NotPermitted(Retryable):
+    """The key may do other things, not this; or what this needs is not set up at Stripe."""
 
 
 class AnswerLost(Retryable):
@@ -80,6 +86,10 @@ class StripeAccount:
                 )
             )
         except Invalid as refusal:
+            if refusal.detail.startswith(_NO_METER):
+                raise NotPermitted(
+                    f"Stripe has no meter {report.meter}: run `weir stripe setup`"
+                ) from None
             if not refusal.detail.startswith(_THERE):
                 raise
 
@@ -149,8 +159,10 @@ async def _answered(call: Awaitable[_Answer]) -> _Answer:
         return await call
     except stripe.RateLimitError as error:
         raise RateLimited(_seconds(error)) from None
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise KeyRefused(f"Stripe refuses the API key ({type(error).__name__})") from None
+    except stripe.AuthenticationError:
+        raise KeyRefused("Stripe refuses the API key") from None
+    except stripe.PermissionError:
+        raise NotPermitted("the API key has no right to this at Stripe") from None
     except stripe.IdempotencyError:
         raise AnswerKept("Stripe knows the key of another call") from None
     except stripe.InvalidRequestError as error:

@@ -2,14 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
 from time import monotonic
 from typing import Final, TypeVar
 
 import structlog
 
-from streams.billing.account import AnswerKept, KeyRefused, RateLimited
+from streams.billing.account import AnswerKept, AnswerLost, KeyRefused, NotPermitted, RateLimited
 from streams.failures import Retryable
 
 log = structlog.get_logger()
@@ -18,7 +19,7 @@ FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 60.0
 LONGEST_RETRY_AFTER: Final = 300.0
 KEY_PAUSE: Final = 10.0
-"""A key may be given its rights again at Stripe."""
+"""A key may be given its rights again at Stripe; one call at a time finds out."""
 
 TOLD_AFTER: Final = 3
 """Failures in a row, of any calls, after which the worker is not ready."""
@@ -28,7 +29,11 @@ Clock = Callable[[], datetime]
 
 
 class GivenUp(Retryable):
-    """Stripe has not answered until then."""
+    """Stripe has not answered until then. `told`: it may have done it all the same."""
+
+    def __init__(self, why: str, *, told: bool) -> None:
+        super().__init__(why)
+        self.told = told
 
 
 class Calling:
@@ -43,61 +48,101 @@ class Calling:
         self._not_before = 0.0
         self._failures = 0
         self._problem: str | None = None
+        self._key_is_well = asyncio.Event()
+        self._key_is_well.set()
+        self._probe = asyncio.Lock()
+        self._not_permitted: dict[str, str] = {}
 
     def problem(self) -> str | None:
-        """Why nothing can be reported now, or None."""
-        return self._problem if self._failures >= TOLD_AFTER else None
+        """Why something cannot be told to Stripe now, or None."""
+        if not self._key_is_well.is_set() or self._failures >= TOLD_AFTER:
+            return self._problem
+        return next(iter(self._not_permitted.values()), None)
 
-    async def until(self, end: datetime, call: Callable[[int], Awaitable[_Answer]]) -> _Answer:
+    async def key_is_well(self) -> None:
+        """Returns at once unless Stripe refuses the key: then when it takes it again."""
+        if not self._key_is_well.is_set() and self._probe.locked():
+            await self._key_is_well.wait()
+
+    async def until(
+        self, end: datetime, what: str, call: Callable[[int], Awaitable[_Answer]]
+    ) -> _Answer:
         """The answer to a call, which gets a number that grows when it needs another key.
 
-        Raises Invalid when Stripe refuses it, GivenUp when it has not answered by `end`.
+        `what` names its kind, of which all succeed or none. Raises Invalid when Stripe refuses it,
+        GivenUp when it has not answered by `end`; after that it is not called.
         """
         attempt = key = 0
+        told = False
+        said = "there was no time left"
         while True:
-            await self._turn()
-            try:
-                async with self._calls:
+            async with self._turn():
+                if self._clock() > end:
+                    raise GivenUp(said, told=told)
+                try:
                     self.made += 1
                     answer = await call(key)
-            except RateLimited as error:
-                pause, said = self._backoff(attempt), "Stripe's rate limit"
-                if error.after is not None:
-                    pause = min(error.after, LONGEST_RETRY_AFTER)
-                    # All wait as long, or each would be told by itself.
-                    self._not_before = max(self._not_before, monotonic() + pause)
-            except KeyRefused as error:
-                self._failed(f"{error}: set STRIPE_API_KEY to one that may report", at_once=True)
-                self._not_before = max(self._not_before, monotonic() + KEY_PAUSE)
-                pause, said = KEY_PAUSE, str(error)
-            except Retryable as error:
-                self._failed(str(error))
-                key += isinstance(error, AnswerKept)
-                pause, said = self._backoff(attempt), str(error)
-            else:
-                self._well()
-                return answer
-            attempt += 1
-            self.failed += 1
-            if self._clock() + timedelta(seconds=pause) > end:
-                raise GivenUp(said)
+                except RateLimited as error:
+                    pause, said = self._backoff(attempt), "Stripe's rate limit"
+                    if error.after is not None:
+                        pause = min(error.after, LONGEST_RETRY_AFTER)
+                        # All wait as long, or each would be told by itself.
+                        self._not_before = max(self._not_before, monotonic() + pause)
+                except KeyRefused as error:
+                    self._key_is_well.clear()
+                    pause, said = KEY_PAUSE, str(error)
+                    self._failed(f"{error}: set STRIPE_API_KEY to one that may report")
+                except NotPermitted as error:
+                    pause, said = KEY_PAUSE, str(error)
+                    self._is_not_permitted(what, said)
+                except Retryable as error:
+                    self._failed(str(error))
+                    told |= isinstance(error, AnswerLost | AnswerKept)
+                    key += isinstance(error, AnswerKept)
+                    pause, said = self._backoff(attempt), str(error)
+                else:
+                    self._well(what)
+                    return answer
+                attempt += 1
+                self.failed += 1
+                if not self._key_is_well.is_set():
+                    # Within the turn of the one that finds out: nobody else has to.
+                    await asyncio.sleep(pause)
+                    continue
             await asyncio.sleep(pause)
 
-    async def _turn(self) -> None:
-        while (left := self._not_before - monotonic()) > 0:  # noqa: ASYNC110, a time, no event
-            await asyncio.sleep(left + self._chance.uniform(0, 0.1))
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A place among those that call now; with a refused key there is one place."""
+        while True:
+            while (left := self._not_before - monotonic()) > 0:  # noqa: ASYNC110, a time, no event
+                await asyncio.sleep(left + self._chance.uniform(0, 0.1))
+            refused = not self._key_is_well.is_set()
+            async with self._probe if refused else self._calls:
+                # It may have changed while this waited for its place.
+                if refused is not self._key_is_well.is_set():
+                    yield
+                    return
 
     def _backoff(self, attempt: int) -> float:
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 10))
         return longest * self._chance.uniform(0.5, 1.0)
 
-    def _failed(self, problem: str, *, at_once: bool = False) -> None:
-        self._failures = max(self._failures + 1, TOLD_AFTER if at_once else 0)
+    def _failed(self, problem: str) -> None:
+        self._failures += 1
         if self._failures == TOLD_AFTER or self._problem != problem:
             log.warning("stripe", problem=problem)
         self._problem = problem
 
-    def _well(self) -> None:
-        if self._failures >= TOLD_AFTER:
-            log.info("stripe answers again")
+    def _is_not_permitted(self, what: str, problem: str) -> None:
+        told = f"{what}: {problem}"
+        if self._not_permitted.get(what) != told:
+            log.warning("stripe", problem=told)
+        self._not_permitted[what] = told
+
+    def _well(self, what: str) -> None:
+        if self.problem() is not None:
+            log.info("stripe answers again", call=what)
         self._failures, self._problem = 0, None
+        self._not_permitted.pop(what, None)
+        self._key_is_well.set()

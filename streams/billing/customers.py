@@ -15,7 +15,7 @@ from schemas.billing import CustomerLinked, ReportRejected, StripeCustomer, Stri
 from schemas.plans import Catalogue
 from schemas.quotas import PlanChanged
 from streams.billing.account import Person, StripeAccount, user_of
-from streams.billing.calling import Calling, Clock
+from streams.billing.calling import Calling, Clock, GivenUp
 from streams.billing.locks import Locks
 from streams.billing.outputs import Outputs
 from streams.billing.subscriptions import Subscribed, metadata_of, subscribed
@@ -28,10 +28,13 @@ from streams.writer import Writer
 
 log = structlog.get_logger()
 
-PATIENCE: Final = timedelta(minutes=15)
-"""So long Stripe may be away; then the worker starts anew, and with this event."""
+PATIENCE: Final = timedelta(days=2)
+"""So long Stripe may be away; then an event is a dead letter, which may be replayed."""
 
-REJECTED_REPORTS: Final = "v1.billing.meter.error_report_triggered"
+CUSTOMERS: Final = "customers"
+REJECTED_REPORTS: Final = frozenset(
+    {"v1.billing.meter.error_report_triggered", "v1.billing.meter.no_meter_found"}
+)
 REASON: Final = "subscription"
 
 _NAMESPACE: Final = UUID("8c0c0f5e-4f55-5d55-a0a2-7a0d6f1f2b10")
@@ -58,27 +61,33 @@ class Customers:
         self._locks = Locks()
 
     async def apply_stripe_event(self, place: TopicPartition, record: Record) -> None:
-        """Brings Weir to what Stripe says now. Raises Retryable when Stripe is away for long."""
+        """Brings Weir to what Stripe says now; all of it is on Kafka when it returns."""
         try:
             event = _read(record)
             async with self._locks.of(event.customer_id or event.event_id):
-                await self._writer.write(await self._following(event))
+                try:
+                    following = await self._following(event)
+                except GivenUp as error:
+                    raise Invalid("stripe_away", f"Stripe did not answer: {error}") from None
+                await self._writer.write(following)
         except Invalid as failure:
             letter = refused(place, record, failure)
             await self._writer.write([self._outputs.dead_letter(letter)])
 
     async def _following(self, event: StripeEvent) -> list[Message]:
         end = self._clock() + PATIENCE
-        if event.type == REJECTED_REPORTS:
+        if event.type in REJECTED_REPORTS:
             told = await self._calling.until(
-                end, lambda _: self._account.rejections(event.event_id)
+                end, CUSTOMERS, lambda _: self._account.rejections(event.event_id)
             )
             return self._rejected(told)
         customer_id = event.customer_id
         if customer_id is None:
             log.info("nothing follows from an event of Stripe's", type=event.type)
             return []
-        person = await self._calling.until(end, lambda _: self._account.person(customer_id))
+        person = await self._calling.until(
+            end, CUSTOMERS, lambda _: self._account.person(customer_id)
+        )
         user_id = _user(person, event)
         if user_id is None:
             log.warning(
@@ -87,7 +96,9 @@ class Customers:
             )
             return []
         if person.user_id is None and not person.is_deleted:
-            await self._calling.until(end, lambda _: self._account.name_user(customer_id, user_id))
+            await self._calling.until(
+                end, CUSTOMERS, lambda _: self._account.name_user(customer_id, user_id)
+            )
         try:
             return self._changes(event, person, user_id)
         except Exception as error:
@@ -125,10 +136,9 @@ class Customers:
                 )
             ),
         ]
-        if not person.is_deleted:
-            linked = CustomerLinked(user_id=user_id, customer_id=person.customer_id)
-            messages.append(self._outputs.linked(linked))
-        return messages
+        customer_id = None if person.is_deleted else person.customer_id
+        linked = CustomerLinked(user_id=user_id, customer_id=customer_id)
+        return [*messages, self._outputs.linked(linked)]
 
     def _rejected(self, told: list[tuple[str, str]]) -> list[Message]:
         messages = []

@@ -33,8 +33,13 @@ def usage_of(event: WireEvent, arrived_at: datetime, meters: Meters) -> Iterator
     customer = _customer(metadata)
     if customer is None and event.user_id is None:
         return
-    if customer is None and event.user_id is not None and _CONTROL.search(event.user_id):
-        raise Invalid("invalid_field", "user_id: whom use is billed to has no control characters")
+    user_id = event.user_id
+    if user_id is not None and _CONTROL.search(user_id):
+        if customer is None:
+            raise Invalid(
+                "invalid_field", "user_id: whom use is billed to has no control characters"
+            )
+        user_id = None
     occurred_at = _moment(event.occurred_at, arrived_at)
     event_id = UUID(event.event_id)
     for meter in counting:
@@ -45,7 +50,7 @@ def usage_of(event: WireEvent, arrived_at: datetime, meters: Meters) -> Iterator
                 meter=meter.name,
                 value=value,
                 occurred_at=occurred_at,
-                user_id=event.user_id,
+                user_id=user_id,
                 customer_id=customer,
             )
 

@@ -4,7 +4,8 @@ A report is written down as planned before it is sent for the first time: what i
 no end is sent again under the same identifier, for as long as Stripe knows identifiers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, assert_never
 from uuid import UUID
@@ -35,6 +36,7 @@ from streams.billing.outputs import Outputs
 from streams.billing.reports import (
     Report,
     customer_key,
+    gone_key,
     micros,
     moment,
     planned,
@@ -50,13 +52,26 @@ from streams.billing.reports import (
 from streams.billing.windows import Windows
 from streams.dead_letters import refused
 from streams.failures import Invalid
-from streams.group.places import Place
+from streams.group.places import Place, Put
 from streams.message_models import read_model
-from streams.records import Record
+from streams.messages import Message
+from streams.records import Headers, Record
 
 log = structlog.get_logger()
 
 RELEASED_AT_ONCE: Final = 200
+REPORTS: Final = "reports"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the ledger holds, as a record."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: Headers = ()
 
 
 class Reporter:
@@ -69,22 +84,24 @@ class Reporter:
         outputs: Outputs,
         meters: Meters,
         *,
+        topic: str,
         topic_id: UUID,
         partitions: int,
         clock: Clock,
         ledger_of: Callable[[int], Ledger],
     ) -> None:
-        """`topic_id` and `partitions` are those of the commands."""
+        """`topic`, `topic_id` and `partitions` are those of the commands."""
         self._account = account
         self._calling = calling
         self._outputs = outputs
         self._meters = meters
+        self._topic = topic
         self._topic_id = topic_id.bytes
         self._partitions = partitions
         self._clock = clock
         self._ledger_of = ledger_of
         self._locks = Locks()
-        self.windows = Windows(self.send, self._finish, self._locks, clock)
+        self.windows = Windows(self._send_window, self._finish, self._locks, clock)
 
     async def report_usage(self, place: TopicPartition, record: Record) -> None:
         """Does what a command says; all of it is on Kafka when it returns."""
@@ -139,52 +156,103 @@ class Reporter:
             await self.windows.collect(ledger, report, meter, place, now)
             return
         if known is None:
-            report = planned(report, now)
-            await ledger.lane.put([(report_key(report.report_id), stored(place, report))])
-        await self.send(ledger, report, place)
+            report = await self._plan(ledger, report, place)
+        await self.send(ledger, report, place, is_new=known is None)
 
-    async def send(self, ledger: Ledger, report: Report, place: Place) -> None:
-        """Sends what is planned and writes down how it ended. Raises Invalid when it is refused."""
-        end = moment(report.planned_at) + IDENTIFIERS_KEPT
+    async def _plan(self, ledger: Ledger, report: Report, place: Place) -> Report:
+        # What is planned and not sent for a day is uncertain: not with a refused key.
+        await self._calling.key_is_well()
+        report = planned(report, self._clock())
+        await ledger.lane.put([(report_key(report.report_id), stored(place, report))])
+        return report
+
+    async def send(
+        self, ledger: Ledger, report: Report, place: Place, *, is_new: bool = False
+    ) -> None:
+        """Sends what is planned and writes down how it ended. Raises Invalid when it is refused.
+
+        `is_new`: nobody can have sent it before.
+        """
 
         async def call(attempt: int) -> None:
             await self._account.report(report, attempt)
 
-        try:
-            await self._calling.until(end, call)
-        except GivenUp as error:
-            ended = report.changed("uncertain", self._clock(), str(error))
-            await self._finish(ledger, ended, place)
-        except Invalid as refusal:
-            ended = report.changed("rejected", self._clock(), refusal.detail)
-            await self._finish(ledger, ended, place)
-            raise
-        else:
+        while True:
+            end = moment(report.planned_at) + IDENTIFIERS_KEPT
+            try:
+                await self._calling.until(end, REPORTS, call)
+            except GivenUp as error:
+                if is_new and not error.told:
+                    # Stripe has never heard of it.
+                    report = await self._plan(ledger, report, place)
+                    continue
+                ended = report.changed("uncertain", self._clock(), str(error))
+                await self._finish(ledger, ended, place)
+                return
+            except Invalid as refusal:
+                ended = report.changed("rejected", self._clock(), refusal.detail)
+                await self._finish(ledger, ended, place)
+                raise
             await self._finish(ledger, report.changed("sent", self._clock()), place)
+            return
+
+    async def _send_window(self, ledger: Ledger, report: Report, place: Place) -> None:
+        try:
+            await self.send(ledger, report, place)
+        except Invalid as failure:
+            # No message is the window; the last that it was made of stands for it.
+            at = TopicPartition(self._topic, ledger.lane.partition)
+            row = report.row_of("rejected")
+            made = Stored(
+                place.offset,
+                report.planned_at // 1000,
+                report.customer_id.encode(),
+                row.model_dump_json().encode(),
+            )
+            letter = refused(at, made, failure)
+            await ledger.lane.put((), [self._outputs.dead_letter(letter)])
 
     async def _counted_of_user(self, ledger: Ledger, usage: UsageCounted, place: Place) -> None:
         user_id = usage.user_id or ""
+        if (gone := ledger.lane.get(gone_key(user_id, usage.report_id))) is not None:
+            # Whoever pays now: a copy of what a customer was billed is billed to that one.
+            await ledger.lane.put((), [self._outputs.usage(read_usage(gone))])
+            return
         if (value := ledger.lane.get(customer_key(user_id))) is not None:
-            named = usage.model_copy(update={"customer_id": read_text(value)})
-            await ledger.lane.put((), [self._outputs.usage(named)])
+            await ledger.lane.put(*self._sent_on(ledger, [usage], read_text(value), place))
             return
         waiting = (waiting_key(user_id, usage.report_id), stored_usage(place, usage))
         row = _waiting_row(usage, self._clock())
         await ledger.lane.put([waiting], [self._outputs.report(row)])
 
     async def _linked(self, ledger: Ledger, linked: CustomerLinked, place: Place) -> None:
+        if linked.customer_id is None:
+            await ledger.lane.put([(customer_key(linked.user_id), None)])
+            return
         customer = (customer_key(linked.user_id), stored_text(place, linked.customer_id))
         await ledger.lane.put([customer])
         prefix = waiting_prefix(linked.user_id)
         while waiting := ledger.first(prefix, RELEASED_AT_ONCE):
             usages = [read_usage(value) for _, value in waiting]
-            outputs = [
-                self._outputs.usage(each.model_copy(update={"customer_id": linked.customer_id}))
-                for each in usages
-            ]
-            # Forwarded before it is forgotten here: what comes twice is known there.
-            await ledger.lane.put((), outputs)
+            # Sent on before it is forgotten: what comes twice is known there.
+            await ledger.lane.put(*self._sent_on(ledger, usages, linked.customer_id, place))
             await ledger.lane.put([(key, None) for key, _ in waiting])
+
+    def _sent_on(
+        self, ledger: Ledger, usages: Sequence[UsageCounted], customer_id: str, place: Place
+    ) -> tuple[list[Put], list[Message]]:
+        """Use of a user, to the customer's partition, and that it went there: once and for good."""
+        puts: list[Put] = []
+        outputs = []
+        for each in usages:
+            at = gone_key(each.user_id or "", each.report_id)
+            if (gone := ledger.lane.get(at)) is not None:
+                named = read_usage(gone)
+            else:
+                named = each.model_copy(update={"customer_id": customer_id})
+                puts.append((at, stored_usage(place, named)))
+            outputs.append(self._outputs.usage(named))
+        return puts, outputs
 
     async def _rejected(self, ledger: Ledger, rejected: ReportRejected, place: Place) -> None:
         known = ledger.report(rejected.report_id)
@@ -204,7 +272,7 @@ class Reporter:
             async def call(attempt: int) -> None:
                 await self._account.cancel(known, attempt)
 
-            await self._calling.until(end, call)
+            await self._calling.until(end, REPORTS, call)
         await self._finish(ledger, known.changed("cancelled", self._clock(), command.reason), place)
 
     async def _finish(self, ledger: Ledger, report: Report, place: Place) -> None:

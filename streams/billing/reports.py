@@ -54,9 +54,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def row(self) -> UsageReport:
         """The change as it is told to others."""
         assert self.state != "planned"  # noqa: S101, nobody is told of it
-        number = STAGES[self.state]
+        return self.row_of(self.state)
+
+    def row_of(self, state: ReportState) -> UsageReport:
+        """What others are told of the report in this state."""
+        number = STAGES[state]
         return UsageReport(
-            change_id=change_id_for(self.report_id, number, self.state),
+            change_id=change_id_for(self.report_id, number, state),
             number=number,
             report_id=self.report_id,
             event_id=self.event_id,
@@ -66,7 +70,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             occurred_at=moment(self.occurred_at),
             user_id=self.user_id,
             customer_id=self.customer_id,
-            state=self.state,
+            state=state,
             reason=self.reason,
             at=moment(self.at),
         )
@@ -93,7 +97,9 @@ _decode_window: Final = msgspec.msgpack.Decoder(Window).decode
 _REPORT: Final = b"r"
 _CUSTOMER: Final = b"c"
 _WAITING: Final = b"u"
+_GONE: Final = b"g"
 _WINDOW: Final = b"w"
+_CLOSED: Final = b"x"
 
 
 def report_key(report_id: UUID) -> bytes:
@@ -113,6 +119,16 @@ def waiting_prefix(user_id: str) -> bytes:
 def waiting_key(user_id: str, report_id: UUID) -> bytes:
     """Under which use lies that waits for the user's customer."""
     return waiting_prefix(user_id) + report_id.bytes
+
+
+def gone_key(user_id: str, report_id: UUID) -> bytes:
+    """Under which use of a user lies that was sent on to a customer."""
+    return _GONE + user_id.encode() + b"\x00" + report_id.bytes
+
+
+def closed_key(customer_id: str, meter: str, start: int) -> bytes:
+    """Under which a window lies of which all is reported."""
+    return _CLOSED + window_key(customer_id, meter, start)[1:]
 
 
 def window_key(customer_id: str, meter: str, start: int) -> bytes:
@@ -166,10 +182,10 @@ def kept_until(key: bytes, value: bytes) -> int | None:
     if key.startswith(_REPORT):
         occurred_at = read_report(value).occurred_at
         return occurred_at // _MS + int(KEPT.total_seconds() * _MS)
-    if key.startswith(_WAITING):
+    if key.startswith((_WAITING, _GONE)):
         occurred_at = micros(read_usage(value).occurred_at)
         return occurred_at // _MS + int(KEPT.total_seconds() * _MS)
-    if key.startswith(_WINDOW):
+    if key.startswith(_CLOSED):
         window = read_window(value)
         return (window.start + window.seconds) * _MS + int(KEPT.total_seconds() * _MS)
     return None

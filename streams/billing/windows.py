@@ -12,7 +12,6 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-import structlog
 
 from schemas.billing import MAX_SUM, window_report_id_for
 from schemas.meters import Meter
@@ -22,6 +21,7 @@ from streams.billing.locks import Locks
 from streams.billing.reports import (
     Report,
     Window,
+    closed_key,
     micros,
     planned,
     read_window,
@@ -30,10 +30,7 @@ from streams.billing.reports import (
     window_key,
     windows_prefix,
 )
-from streams.failures import Invalid
-from streams.group.places import Place, place_of
-
-log = structlog.get_logger()
+from streams.group.places import Place, Put, place_of
 
 LATE_SECONDS: Final = 5
 """So long after its end a window waits for what was under way."""
@@ -80,12 +77,13 @@ class Windows:
         """Adds a report to its window. The customer's lock is held."""
         start = report.occurred_at // _MICROS // meter.window * meter.window
         key = window_key(report.customer_id, meter.name, start)
-        value = ledger.lane.get(key)
+        closed = closed_key(report.customer_id, meter.name, start)
+        value = ledger.lane.get(key) or ledger.lane.get(closed)
         window = _new(report, meter, start) if value is None else read_window(value)
         if taken := ledger.report(_report_id(window, window.revision)):
             # It was killed while the window became a report.
             window = _rest(window, taken)
-        puts = []
+        puts: list[Put] = []
         if value is not None and _has_made(place, value):
             # It was killed between the two: the report is part of the window, and does not know.
             within = window.revision if window.value else window.revision - 1
@@ -98,7 +96,7 @@ class Windows:
                 user_id=report.user_id,
             )
             # First: what the report lacks, the window's place makes good.
-            puts.append((key, stored(place, window)))
+            puts += [(key, stored(place, window)), (closed, None)]
         report = msgspec.structs.replace(report, within=_report_id(window, within))
         if puts:
             await ledger.lane.put(puts)
@@ -131,7 +129,7 @@ class Windows:
             window, place = read_window(value), place_of(value)
             last = ledger.report(_report_id(window, window.revision - 1))
             if last is not None and last.state == "planned":
-                await self._sent(ledger, last, place)
+                await self._send(ledger, last, place)
             if window.value:
                 report = ledger.report(_report_id(window, window.revision)) or planned(
                     _summed(window, micros(self._clock())), self._clock()
@@ -139,21 +137,14 @@ class Windows:
                 rest = _rest(window, report)
                 await ledger.lane.put([(report_key(report.report_id), stored(place, report))])
                 await ledger.lane.put([(at, stored(place, rest))])
-                await self._sent(ledger, report, place)
-                if rest.value:
-                    return
+                await self._send(ledger, report, place)
+                window = rest
+            if window.value:
+                return
             due.pop(key, None)
-
-    async def _sent(self, ledger: Ledger, report: Report, place: Place) -> None:
-        try:
-            await self._send(ledger, report, place)
-        except Invalid as refusal:
-            # No message made it: the ledger alone shows it.
-            log.warning(
-                "a window's report was refused",
-                report_id=str(report.report_id),
-                detail=refusal.detail,
-            )
+            # Out of the way of those that are open, and known for as long as reports are.
+            closed = closed_key(customer_id, meter, start)
+            await ledger.lane.put([(closed, stored(place, window)), (at, None)])
 
 
 def _key(window: Window) -> _Key:

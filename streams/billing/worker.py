@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from time import monotonic
 from typing import Final
 
 from aiokafka.structs import TopicPartition
@@ -43,6 +44,8 @@ STOP_SECONDS: Final = 4.0
 FINISH_SECONDS: Final = 2.5
 REVOKE_SECONDS: Final = 20.0
 REBALANCE_SECONDS: Final = 30.0
+TOO_LONG_SECONDS: Final = 900.0
+"""Use that waits for longer makes the worker not ready: it holds up all that came behind it."""
 
 Acting = Callable[[TopicPartition, Record], Coroutine[object, object, None]]
 """What is done about a message; all of it is on Kafka when it returns."""
@@ -77,6 +80,7 @@ class BillingWorker:
             self._calling,
             outputs,
             meters,
+            topic=settings.topic(USAGE_COMMANDS.name),
             topic_id=commands.topic_id,
             partitions=commands.partitions,
             clock=clock,
@@ -135,7 +139,9 @@ class BillingWorker:
         name = settings.topic(topic.name)
 
         def take(lane: WorkLane, record: Record, event: Event) -> None:
-            lane.submit(event, _work(partial(work, TopicPartition(name, lane.partition), record)))
+            lane.submit(
+                event, record, _work(partial(work, TopicPartition(name, lane.partition), record))
+            )
 
         return Reading(self._app, self._log, name, agent=agent, take=take, failed=self._member.fail)
 
@@ -157,12 +163,23 @@ class BillingWorker:
         found = self._member.problems()
         if problem := self._calling.problem():
             found["stripe"] = problem
+        elif (waits := self._oldest()) > TOO_LONG_SECONDS:
+            found["reports"] = (
+                f"the oldest use waits for {waits / 60:.0f} minutes; "
+                "the log says what Stripe answers"
+            )
         return found
+
+    def _oldest(self) -> float:
+        """For how many seconds the oldest use of all has not been reported."""
+        came = [lane.oldest for lane in self._usage.lanes.values() if lane.oldest is not None]
+        return monotonic() - min(came) if came else 0.0
 
     def metrics(self) -> dict[str, float]:
         """By name; counts begin with the process."""
         return {
             "weir_billing_stripe_problem": float(self._calling.problem() is not None),
+            "weir_billing_oldest_use_seconds": self._oldest(),
             "weir_billing_stripe_calls_total": self._calling.made,
             "weir_billing_stripe_failures_total": self._calling.failed,
         }
@@ -200,12 +217,14 @@ class BillingWorker:
         )
         ledger = Ledger(lane, self._table.store)
         self._ledgers[partition] = ledger
-        self._sweeps[partition] = Sweep(lane, self._table.store, kept_until)
         if stale := self._table.store.take_stale(partition):
             self._watchers.append(asyncio.create_task(lane.put(stale)))
         self._reporter.windows.open(ledger)
-        slots = asyncio.Semaphore(MAX_IN_LANE)
-        self._usage.open(partition, WorkLane(partition, slots, self._member.fail))
+        work = WorkLane(partition, asyncio.Semaphore(MAX_IN_LANE), self._member.fail)
+        self._usage.open(partition, work)
+        self._sweeps[partition] = Sweep(
+            lane, self._table.store, kept_until, lambda: work.acknowledged
+        )
 
     def _close_ledger(self, partition: int) -> None:
         if before := self._usage.close(partition):

@@ -10,6 +10,7 @@ from typing import Final
 from streams.group.places import Put
 from streams.group.table import KeyedStore
 from streams.group.table_lane import MAX_IN_FLIGHT, Flight, TableLane
+from streams.records import Record
 
 SCANNED: Final = 500
 """Entries that are looked at in one step: about a millisecond."""
@@ -26,8 +27,16 @@ for ever."""
 class Sweep:
     """Goes round and round the table of one partition."""
 
-    def __init__(self, lane: TableLane, store: KeyedStore, kept_until: KeptUntil) -> None:
+    def __init__(
+        self,
+        lane: TableLane,
+        store: KeyedStore,
+        kept_until: KeptUntil,
+        acknowledged: Callable[[], Record | None],
+    ) -> None:
+        """`acknowledged`: the last message of the partition that is done."""
         self._kept_until = kept_until
+        self._acknowledged = acknowledged
         self._lane = lane
         self._store = store
         self._after = b""
@@ -60,6 +69,6 @@ class Sweep:
         if self._next is not None and committed > self._next[0]:
             self._now = max(self._now, self._next[1])
             self._next = None
-        latest = self._lane.acknowledged
+        latest = self._acknowledged()
         if self._next is None and latest is not None:
             self._next = (latest.offset, latest.timestamp)

@@ -3,10 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 from streams.group.reading import Event
+from streams.records import Record
 
 MAX_IN_LANE: Final = 2_000
 """Messages of a partition that were read and are not done; more wait in Kafka, and hold up the
@@ -32,7 +34,9 @@ Work = Callable[[Slot], Coroutine[object, object, None]]
 @dataclass(slots=True, eq=False)
 class _Task:
     event: Event
+    record: Record
     work: Work
+    came: float = field(default_factory=monotonic)
     begun: asyncio.Task[None] | None = None
     done: bool = False
 
@@ -51,6 +55,7 @@ class WorkLane:
         failed: Callable[[BaseException], None],
     ) -> None:
         self.partition = partition
+        self.acknowledged: Record | None = None
         self._slots = slots
         self._failed = failed
         self._tasks: deque[_Task] = deque()
@@ -69,9 +74,14 @@ class WorkLane:
         while self.is_full:
             await self._change()
 
-    def submit(self, event: Event, work: Work) -> None:
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest message that is not done came, by the monotonic clock."""
+        return self._tasks[0].came if self._tasks else None
+
+    def submit(self, event: Event, record: Record, work: Work) -> None:
         """Begins the work as soon as there is a slot."""
-        task = _Task(event, work)
+        task = _Task(event, record, work)
         self._tasks.append(task)
         self._waiting.append(task)
         self._any_waiting.set()
@@ -117,5 +127,7 @@ class WorkLane:
             slot.free()
         task.done = True
         while self._tasks and self._tasks[0].done:
-            self._tasks.popleft().event.ack()
+            first = self._tasks.popleft()
+            first.event.ack()
+            self.acknowledged = first.record
         self._changed.set()

@@ -147,7 +147,9 @@ class QuotasWorker:
             failed=self._member.fail,
         )
         self._reading.open(partition, lane)
-        self._sweeps[partition] = Sweep(lane, self._table.store, kept_until)
+        self._sweeps[partition] = Sweep(
+            lane, self._table.store, kept_until, lambda: lane.acknowledged
+        )
         if stale := self._table.store.take_stale(partition):
             log.warning("accounts written again", partition=partition, count=len(stale))
             lane.submit(Flight(puts=stale))

@@ -116,11 +116,11 @@ class SocialWorker:
 
     def _admit(self, lane: WorkLane, record: Record, event: Event) -> None:
         place = TopicPartition(self._requests.topic, lane.partition)
-        lane.submit(event, partial(self._posts.admit, place, record))
+        lane.submit(event, record, partial(self._posts.admit, place, record))
 
     def _generate(self, lane: WorkLane, record: Record, event: Event) -> None:
         place = TopicPartition(self._jobs.topic, lane.partition)
-        lane.submit(event, partial(self._posts.generate_social_post, place, record))
+        lane.submit(event, record, partial(self._posts.generate_social_post, place, record))
 
     async def _open_lanes(self, *_: object, **__: object) -> None:
         self._drop_lanes()

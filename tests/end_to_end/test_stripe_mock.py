@@ -116,7 +116,7 @@ async def test_customers_and_their_subscriptions_are_found(client: StripeClient)
 
 async def test_checkout_and_portal_are_opened(client: StripeClient) -> None:
     sessions = StripeSessions(client)
-    assert await sessions.portal("cus_123", "http://127.0.0.1:8000/")
+    assert await sessions.portal("alice", "cus_123", "http://127.0.0.1:8000/")
 
 
 async def test_an_account_is_set_up(client: StripeClient) -> None:

@@ -63,7 +63,7 @@ async def stripe_that_answers(
         (401, "invalid_request_error", None, 503, "STRIPE_API_KEY"),
         (403, "invalid_request_error", None, 503, "STRIPE_API_KEY"),
         (400, "invalid_request_error", "url_invalid", 502, "refused"),
-        (404, "invalid_request_error", "resource_missing", 502, "refused"),
+        (404, "invalid_request_error", "url_unknown", 502, "refused"),
         (402, "card_error", "card_declined", 502, "refused"),
         (400, "idempotency_error", None, 502, "refused"),
     ],
@@ -79,7 +79,7 @@ async def test_an_error_is_a_problem_without_stripes_words(
     members = {} if code is None else {"code": code}
     async with stripe_that_answers(status, kind, **members) as sessions:
         with pytest.raises(Problem) as caught:
-            await sessions.portal("cus_1", "https://weir.example.com/")
+            await sessions.portal("ada", "cus_1", "https://weir.example.com/")
     assert caught.value.status == expected
     assert said in caught.value.detail
     assert ("Retry-After" in caught.value.headers) == (expected == 503)
@@ -93,13 +93,13 @@ async def test_an_error_is_a_problem_without_stripes_words(
 async def test_a_proxys_page_in_the_place_of_an_answer_is_stripe_away() -> None:
     async with stripe_that_answers(502, "", text="<html>Bad Gateway</html>") as sessions:
         with pytest.raises(Problem) as caught:
-            await sessions.portal("cus_1", "https://weir.example.com/")
+            await sessions.portal("ada", "cus_1", "https://weir.example.com/")
     assert caught.value.status == 503
 
 
 async def test_a_customer_that_is_not_there_is_told_apart() -> None:
     async with stripe_that_answers(
-        404, "invalid_request_error", code="resource_missing", param="customer"
+        404, "invalid_request_error", code="resource_missing", param="id"
     ) as sessions:
         with pytest.raises(UnknownCustomer):
-            await sessions.portal("cus_1", "https://weir.example.com/")
+            await sessions.portal("ada", "cus_1", "https://weir.example.com/")

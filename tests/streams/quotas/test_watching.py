@@ -76,7 +76,7 @@ class Table:
 
 
 def sweeping(table: Table) -> Sweep:
-    return Sweep(cast("Any", table), cast("Any", table), kept_until)
+    return Sweep(cast("Any", table), cast("Any", table), kept_until, lambda: table.acknowledged)
 
 
 def arrived(offset: int, timestamp: int) -> SimpleNamespace:
