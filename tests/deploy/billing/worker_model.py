@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from deploy.billing.neighbours import netted
 from deploy.billing.reconciling import Compared, compare
 from deploy.billing.standing import Report, Span, Standing, UsedEvent
+from deploy.billing.stripe_hours import hour_findings
 from schemas.billing import (
     CancelReport,
     CustomerLinked,
@@ -31,6 +33,8 @@ class World:
         self.events: list[UsedEvent] = []
         self.reports: dict[UUID, Report] = {}
         self.counted: dict[UUID, tuple[datetime, int]] = {}
+        self.cancels = True
+        """Whether Stripe takes back what it is asked to."""
 
     def event(
         self, units: int = 1, *, hour: int = 9, report: ReportState | None = None
@@ -114,7 +118,13 @@ class World:
         reports = sorted(self.reports.values(), key=lambda each: (each.at, each.report_id))
         span = Span(DAY, DAY + timedelta(days=1), self.now)
         standing = Standing(CUSTOMER, METER, self.events, reports, span)
-        return compare(standing, self.hours())
+        compared = compare(standing, self.hours())
+        hours = netted(compared.hours.differing)
+        findings = [
+            *compared.findings,
+            *hour_findings(CUSTOMER, METER, span, compared.hours, hours),
+        ]
+        return replace(compared, findings=sorted(findings, key=lambda each: each.at))
 
     def commands(self) -> list[UsageCommand]:
         return [command for each in self.compared().findings for command in each.commands]
@@ -127,6 +137,8 @@ class World:
                 case UsageCounted():
                     self._count(command)
                 case CancelReport():
+                    if not self.cancels:
+                        continue
                     report = self.reports[command.report_id]
                     assert self.now - report.at < timedelta(hours=24)
                     self.put(replace(report, state="cancelled", at=self.now))

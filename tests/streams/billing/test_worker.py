@@ -7,11 +7,15 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.billing import CustomerLinked, report_id_for
 from schemas.dead_letters import DeadLetter
+from streams.billing.reports import Report, micros, planned, report_key, stored
+from streams.group.places import Place
+from streams.group.topics import describe
 from tests.services import Services
-from tests.streams.billing.stage import Stage, a_conversion, staged
+from tests.streams.billing.stage import Stage, a_conversion, partition_of, staged
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -74,12 +78,78 @@ async def test_use_waits_until_its_customer_is_known(stage: Stage) -> None:
         return [states.get(each) for each in reports] == [state] * len(reports)
 
     await stage.weir.eventually(partial(all_are, "pending"))
-    linked = CustomerLinked(user_id=user, customer_id=customer)
-    await stage.weir.produce("usage-commands", [(user.encode(), linked.model_dump_json().encode())])
+    await link(stage, user, customer)
     await stage.weir.eventually(partial(counted, stage, customer, 15))
     await stage.weir.eventually(partial(all_are, "sent"))
     await stage.convert(a_conversion(user=user, value=10))
     await stage.weir.eventually(partial(counted, stage, customer, 25))
+
+
+async def test_what_a_customer_was_billed_stays_with_that_one(stage: Stage) -> None:
+    user, first, second = f"user-{uuid4()}", a_customer(), a_customer()
+    before = a_conversion(user=user, value=7)
+    await link(stage, user, first)
+    await stage.convert(before)
+    await stage.weir.eventually(partial(counted, stage, first, 7))
+    await link(stage, user, second)
+    await stage.convert(before, a_conversion(user=user, value=2))
+    await stage.weir.eventually(partial(counted, stage, second, 2))
+    assert await counted(stage, first, 7)
+    # Without a customer use waits again.
+    await link(stage, user, None)
+    event_id = uuid4()
+    await stage.convert(a_conversion(user=user, value=1, event_id=event_id))
+
+    async def waits() -> bool:
+        return (await stage.states()).get(report_id_for(event_id, "conversions")) == "pending"
+
+    await stage.weir.eventually(waits)
+
+
+async def link(stage: Stage, user: str, customer: str | None) -> None:
+    linked = CustomerLinked(user_id=user, customer_id=customer)
+    await stage.weir.produce("usage-commands", [(user.encode(), linked.model_dump_json().encode())])
+
+
+async def test_what_was_planned_a_day_ago_is_not_sent_again(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A worker that was killed after its call, and is back when Stripe has forgotten it."""
+    async with staged(services, tmp_path_factory.mktemp("late"), workers=0) as stage:
+        customer, event_id = a_customer(), uuid4()
+        report_id = report_id_for(event_id, "conversions")
+        then = datetime.now(UTC) - timedelta(hours=25)
+        report = planned(
+            Report(
+                report_id=report_id,
+                event_id=event_id,
+                meter="conversions",
+                value=3,
+                occurred_at=micros(then),
+                customer_id=customer,
+                state="planned",
+                at=micros(then),
+            ),
+            then,
+        )
+        admin = AIOKafkaAdminClient(bootstrap_servers=stage.weir.kafka.bootstrap_servers)
+        await admin.start()
+        commands = stage.weir.topic("usage-commands")
+        topic_id = (await describe(admin, [commands]))[commands].topic_id
+        await admin.close()
+        put = (report_key(report_id), stored(Place(topic_id.bytes, 0), report))
+        await stage.stream.send("usage-ledger", [put], partition=partition_of(customer))
+        await stage.weir.keep(stage.start)
+        await stage.convert(
+            a_conversion(customer=customer, value=3, event_id=event_id, at=then),
+            a_conversion(customer=customer, value=1),
+        )
+        await stage.weir.eventually(partial(counted, stage, customer, 1))
+
+        async def is_uncertain() -> bool:
+            return (await stage.states()).get(report_id) == "uncertain"
+
+        await stage.weir.eventually(is_uncertain)
 
 
 async def test_what_cannot_be_billed_is_a_dead_letter_with_its_reason(stage: Stage) -> None:

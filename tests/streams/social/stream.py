@@ -38,7 +38,9 @@ class Stream:
         try:
             await asyncio.gather(
                 *[
-                    await producer.send(self.weir.topic(topic), key=key, value=value)
+                    await producer.send(
+                        self.weir.topic(topic), key=key, value=value, partition=partition
+                    )
                     for key, value in messages
                 ]
             )

@@ -1,0 +1,127 @@
+"""How calls to Stripe wait, give up, and tell what is wrong, against the fake of Stripe."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from schemas.stripe_account import StripeSettings, opened_stripe
+from streams.billing.account import StripeAccount
+from streams.billing.calling import Calling, GivenUp
+from streams.billing.reports import Report, micros, planned
+from tests.stripe_fake import KEY, FakeStripe, Fault, served
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(60)]
+
+WHAT: Final = "reports"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def a_report(customer: str = "cus_1") -> Report:
+    now = utc_now()
+    return planned(
+        Report(
+            report_id=uuid4(),
+            event_id=uuid4(),
+            meter="conversions",
+            value=3,
+            occurred_at=micros(now),
+            customer_id=customer,
+            state="planned",
+            at=micros(now),
+        ),
+        now,
+    )
+
+
+@asynccontextmanager
+async def account_at(fake: FakeStripe) -> AsyncIterator[StripeAccount]:
+    async with served(fake) as url:
+        settings = StripeSettings(stripe_key=SecretStr(KEY), stripe_base=url)
+        async with opened_stripe(settings, seconds=1) as client:
+            yield StripeAccount(client)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Within the test's own deadline."""
+    while not condition():  # noqa: ASYNC110, what is waited for tells nobody
+        await asyncio.sleep(0.01)
+
+
+async def told(calling: Calling, account: StripeAccount, report: Report, end: datetime) -> None:
+    async def call(attempt: int) -> None:
+        await account.report(report, attempt)
+
+    await calling.until(end, WHAT, call)
+
+
+async def test_nothing_is_sent_once_the_time_for_it_is_over() -> None:
+    """Stripe would have forgotten the identifier, and count it again."""
+    fake, calling = FakeStripe(), Calling(10, utc_now)
+    async with account_at(fake) as account:
+        with pytest.raises(GivenUp) as caught:
+            await told(calling, account, a_report(), utc_now() - timedelta(seconds=1))
+    assert not caught.value.told
+    assert fake.calls.total() == 0
+
+
+@pytest.mark.parametrize("fault", ["cut", "500", "429"])
+async def test_who_gives_up_knows_whether_stripe_may_have_done_it(fault: str) -> None:
+    fake, calling = FakeStripe(), Calling(10, utc_now)
+    fake.faults.script([Fault.of(fault) for _ in range(20)])
+    async with account_at(fake) as account:
+        with pytest.raises(GivenUp) as caught:
+            await told(calling, account, a_report(), utc_now() + timedelta(seconds=1))
+    assert caught.value.told is (fault != "429")
+
+
+async def test_with_a_refused_key_one_call_at_a_time_finds_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.billing.calling.KEY_PAUSE", 0.3)
+    fake, calling = FakeStripe(), Calling(10, utc_now)
+    fake.key_valid = False
+    end = utc_now() + timedelta(minutes=1)
+    async with account_at(fake) as account, asyncio.timeout(30):
+        waiting = [
+            asyncio.create_task(told(calling, account, a_report(f"cus_{number}"), end))
+            for number in range(100)
+        ]
+        await until(lambda: fake.calls.total() >= 12)
+        assert "STRIPE_API_KEY" in (calling.problem() or "")
+        # Ten were under way; since then one asks at a time.
+        assert fake.calls.total() < 20
+        fake.key_valid = True
+        await asyncio.gather(*waiting)
+    assert calling.problem() is None
+    assert len(fake.metering.events) == 100
+
+
+async def test_what_the_key_may_not_do_is_told_until_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.billing.calling.KEY_PAUSE", 0.3)
+    fake, calling = FakeStripe(), Calling(10, utc_now)
+    fake.faults.script([Fault.of("403")])
+    end = utc_now() + timedelta(minutes=1)
+    async with account_at(fake) as account, asyncio.timeout(30):
+        refused = asyncio.create_task(told(calling, account, a_report(), end))
+        await until(lambda: calling.problem() is not None)
+        assert calling.problem() == "reports: the API key has no right to this at Stripe"
+
+        async def other(_: int) -> None:
+            return None
+
+        await calling.until(end, "customers", other)
+        # Another kind of call succeeds, which says nothing of this one.
+        assert calling.problem() is not None
+        await refused
+        assert calling.problem() is None
