@@ -11,16 +11,20 @@ from uuid import UUID
 from deploy.billing.corrections import next_report_id, speakable
 from deploy.billing.findings import SETTLED, Finding, Kind
 from deploy.billing.standing import Report, Standing, UsedEvent
-from deploy.billing.stripe_hours import decide_uncertain, hour_findings
+from deploy.billing.stripe_hours import HoursSeen, decide_uncertain, hours_seen
 from schemas.billing import CancelReport, CustomerLinked, UsageCommand, UsageCounted
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """`counted`: units of reports without an answer that Stripe's hours hold: they were sent."""
+    """`counted`: units of reports without an answer that Stripe's hours hold: they were sent.
+
+    `hours` become findings when those of the customer's other days are known: see hour_findings.
+    """
 
     findings: Sequence[Finding]
     counted: int
+    hours: HoursSeen
 
 
 def compare(standing: Standing, hours: Mapping[datetime, int]) -> Compared:
@@ -36,16 +40,15 @@ def compare(standing: Standing, hours: Mapping[datetime, int]) -> Compared:
         *comparison.windows(),
         *comparison.of_events(),
         *comparison.of_no_event(),
-        *hour_findings(standing, hours),
     ]
-    return Compared(sorted(findings, key=lambda each: each.at), counted)
+    return Compared(findings, counted, hours_seen(standing, hours))
 
 
 @dataclass(slots=True)
 class _Comparison:
     standing: Standing
     again: set[UUID] = field(default_factory=set)
-    """Events that are counted again, since a finding takes back their report."""
+    """Events that the next run counts again, since a finding takes back their report."""
 
     def windows(self) -> Iterator[Finding]:
         """Sums that are not those of what is within them."""
@@ -93,7 +96,9 @@ class _Comparison:
     def _kept(self, event: UsedEvent, sent: Sequence[Report]) -> Report | None:
         """The one report that stays: a right one, rather one that cannot be taken back."""
         right = [each for each in sent if each.units == event.units]
-        lasting = [each for each in right if not self.standing.can_cancel(self.standing.top(each))]
+        lasting = [
+            each for each in right if not self.standing.span.can_cancel(self.standing.top(each))
+        ]
         return next(iter(lasting or right), None)
 
     def _is_taken_back(self, reports: Iterable[Report]) -> bool:
@@ -105,14 +110,13 @@ class _Comparison:
         for report, state in zip(reports, states, strict=True):
             if state in {"pending", "collected"}:
                 return self._waiting(event, report)
-        problem = self.standing.too_old(event.occurred_at)
+        problem = self.standing.span.too_old(event.occurred_at)
         lately = self.standing.span.now - SETTLED
         if not problem and any(
             state == "uncertain" and self.standing.top(each).at > lately
             for each, state in zip(reports, states, strict=True)
         ):
             problem = "Stripe may have counted it; run this again in 5 minutes"
-        again = self._count_again(event.event_id, event.units, event.occurred_at, event.user_id)
         return Finding(
             "missing",
             event.occurred_at,
@@ -121,7 +125,7 @@ class _Comparison:
             f"its report is {states[-1]}" if states else "not reported",
             event.event_id,
             reports[-1].report_id if reports else None,
-            () if problem else (again,),
+            () if problem else (self._count(event),),
             problem,
         )
 
@@ -147,12 +151,20 @@ class _Comparison:
         )
 
     def _take_back(self, kind: Kind, report: Report, expected: int, says: str) -> Finding:
-        """Cancels it, and counts again what is lost with it and has no other report."""
+        """Cancels it, no more: what is lost with it is billed twice if Stripe refuses that.
+
+        When it is cancelled, the next run finds missing what has no other report.
+        """
         top = self.standing.top(report)
         lost = list(self._lost_with(top, report if kind == "double" else None))
-        problem = next(filter(None, (self.standing.too_old(each.occurred_at) for each in lost)), "")
-        if not self.standing.can_cancel(top):
-            problem = "Stripe takes nothing back 24 hours after it got it"
+        problem = next(
+            filter(None, (self.standing.span.too_old(each.occurred_at) for each in lost)), ""
+        )
+        if not self.standing.span.can_cancel(top):
+            problem = (
+                "it was reported 21 hours ago or earlier, and Stripe takes nothing back that it "
+                "got 24 hours ago"
+            )
         commands: tuple[UsageCommand, ...] = ()
         if not problem:
             self.standing.taken_back.add(top.report_id)
@@ -162,7 +174,7 @@ class _Comparison:
                 report_id=top.report_id,
                 reason=f"reconciled: {kind}",
             )
-            commands = (cancel, *(self._again(each) for each in lost))
+            commands = (cancel,)
         return Finding(
             kind,
             report.occurred_at,
@@ -173,6 +185,7 @@ class _Comparison:
             top.report_id,
             commands,
             problem,
+            second_run=bool(commands and lost),
         )
 
     def _lost_with(self, top: Report, extra: Report | None) -> Iterator[Report]:
@@ -191,18 +204,13 @@ class _Comparison:
             ):
                 yield each
 
-    def _again(self, report: Report) -> UsageCounted:
-        event_id = report.event_id or report.report_id
-        units = self.standing.units_of.get(event_id, report.units)
-        return self._count_again(event_id, units, report.occurred_at, report.user_id)
-
-    def _count_again(self, event_id: UUID, units: int, at: datetime, user_id: str) -> UsageCounted:
+    def _count(self, event: UsedEvent) -> UsageCounted:
         return UsageCounted(
-            report_id=next_report_id(event_id, self.standing.meter, self.standing.known),
-            event_id=event_id,
+            report_id=next_report_id(event.event_id, self.standing.meter, self.standing.known),
+            event_id=event.event_id,
             meter=self.standing.meter,
-            value=units,
-            occurred_at=at,
-            user_id=speakable(user_id),
+            value=event.units,
+            occurred_at=event.occurred_at,
+            user_id=speakable(event.user_id),
             customer_id=self.standing.customer,
         )

@@ -3,10 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from schemas.billing import CANCELLABLE, REPORTABLE, ReportState
+
+CANCEL_WITHIN: Final = CANCELLABLE - timedelta(hours=3)
+"""Of the time of Stripe's answer: it may have got the report before that, and take nothing back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,11 @@ class Report:
 
     @property
     def counted_at(self) -> datetime:
-        """The time that Stripe was told, which is never ahead of its sending."""
+        """The time that Stripe was told, which is never ahead of its sending.
+
+        Of one that was ahead it is the latest that it can be: `at` is when Stripe answered, which
+        may be in a later hour than when it was sent.
+        """
         return min(self.occurred_at, self.at)
 
     @property
@@ -61,6 +69,13 @@ class Span:
 
     def holds(self, moment: datetime) -> bool:
         return self.start <= moment < self.end
+
+    def can_cancel(self, top: Report) -> bool:
+        return top.at > self.now - CANCEL_WITHIN
+
+    def too_old(self, at: datetime) -> str:
+        """Why what was used then cannot be reported; '': it can."""
+        return "" if at > self.now - REPORTABLE else "Stripe takes nothing older than 35 days"
 
 
 @dataclass(slots=True)
@@ -120,10 +135,3 @@ class Standing:
     def is_of_none(self, report: Report) -> bool:
         """Whether its event would be among the events if there were one, and is not."""
         return self.span.holds(report.occurred_at) and report.event_id not in self.units_of
-
-    def can_cancel(self, top: Report) -> bool:
-        return top.at > self.span.now - CANCELLABLE
-
-    def too_old(self, at: datetime) -> str:
-        """Why what was used then cannot be reported; '': it can."""
-        return "" if at > self.span.now - REPORTABLE else "Stripe takes nothing older than 35 days"

@@ -90,7 +90,7 @@ def _refusal(error: "StripeError") -> Exception:
     if isinstance(error, stripe.PermissionError):
         return StripeRefused(
             "the key of STRIPE_API_KEY may not do this; give the restricted key the permission "
-            "to write meters, products and prices and to read meter event summaries"
+            "to write meters, products and prices and to read customers and meter event summaries"
         )
     if error.json_body is None:
         return NotStripe("what answers is not Stripe; check STRIPE_API_BASE")

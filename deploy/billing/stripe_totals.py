@@ -28,25 +28,44 @@ class StripeTotals:
         self._ids = ids
         self._free = asyncio.Semaphore(AT_ONCE)
 
-    async def sum(self, meter: Meter, customer: str, start: datetime, end: datetime) -> int:
-        """Units from `start` to, not with, `end`: whole hours."""
+    async def sum(self, meter: Meter, customer: str, start: datetime, end: datetime) -> int | None:
+        """Units from `start` to, not with, `end`: whole hours. None: there is no such customer."""
         found = await self._summaries(meter, customer, start, end, by_hour=False)
-        return sum(_units(each) for each in found)
+        return None if found is None else sum(_units(each) for each in found)
 
     async def hours(
         self, meter: Meter, customer: str, start: datetime, end: datetime
-    ) -> dict[datetime, int]:
-        """Units by the hour's start; hours without any are left out."""
+    ) -> dict[datetime, int] | None:
+        """Units by the hour's start, those without left out. None: there is no such customer."""
         found = await self._summaries(meter, customer, start, end, by_hour=True)
+        if found is None:
+            return None
         return {
             datetime.fromtimestamp(each.start_time, UTC): _units(each)
             for each in found
             if _units(each)
         }
 
+    async def knows(self, customer: str) -> bool:
+        """Whether the account has this customer, and it is not deleted."""
+        import stripe
+
+        async def call() -> bool:
+            try:
+                found = await self._client.v1.customers.retrieve_async(customer)
+            except stripe.InvalidRequestError as error:
+                if is_missing(error):
+                    return False
+                raise
+            # Stripe gives what it has deleted too, with this member.
+            return not getattr(found, "deleted", False)
+
+        async with self._free:
+            return await asked(call)
+
     async def _summaries(
         self, meter: Meter, customer: str, start: datetime, end: datetime, *, by_hour: bool
-    ) -> "list[MeterEventSummary]":
+    ) -> "list[MeterEventSummary] | None":
         params: MeterListEventSummariesParams = {
             "customer": customer,
             "start_time": int(start.timestamp()),
@@ -59,7 +78,7 @@ class StripeTotals:
         while True:
             page = await self._page(meter, params)
             if page is None:
-                return []
+                return None
             found += page.data
             if not page.has_more:
                 return found
@@ -68,7 +87,7 @@ class StripeTotals:
     async def _page(
         self, meter: Meter, params: "MeterListEventSummariesParams"
     ) -> "ListObject[MeterEventSummary] | None":
-        """None: Stripe has no such customer, so nothing of it."""
+        """None: Stripe has no such customer."""
         import stripe
 
         async def call() -> "ListObject[MeterEventSummary] | None":

@@ -64,6 +64,8 @@ def finding_lines(rows: Sequence[Row]) -> Iterator[str]:
     for row, each in pairs[:LISTED]:
         subject = "" if each.event_id is None else f" event {each.event_id}"
         what = "can be fixed" if each.commands else each.problem
+        if each.second_run:
+            what = "can be fixed in two runs"
         yield (
             f"{row.customer_id} {row.meter} {_written(each.at)} {each.kind}:{subject} "
             f"{each.says} (should be {each.expected:,}, is {each.found:,}): {what}"
@@ -149,6 +151,7 @@ def _finding(finding: Finding) -> dict[str, str | int | bool | None]:
         "found": finding.found,
         "says": finding.says,
         "fixable": bool(finding.commands),
+        "second_run": finding.second_run,
         "problem": finding.problem,
     }
 

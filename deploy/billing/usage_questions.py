@@ -111,12 +111,15 @@ WITH
             SELECT
                 user_id AS user, argMax(customer_id, (received_at, change_offset)) AS customer
             FROM stripe_customers GROUP BY user_id
+            -- Use of a user whose customer is gone waits for another.
+            HAVING argMax(status, (received_at, change_offset)) != 'deleted'
         ) AS linked ON linked.user = u.user
         WHERE customer != ''
     )
 """
 
-# Faults: events that are not told once and right, and what is told of none.
+# Faults: events that are not told once and right, and what is told of none. Unanswered: of those
+# Stripe's sums alone say whether it has counted them.
 EVENT_DAYS: Final = (
     _TABLES
     + """
@@ -125,19 +128,21 @@ SELECT
     toDate(occurred) AS day,
     toInt64(sum(units)) AS used,
     countIf(units > 0) AS events,
-    countIf(sent != (units > 0) OR told != units) AS faults
+    countIf(sent != (units > 0) OR told != units) AS faults,
+    countIf(open > 0) AS unanswered
 FROM (
     SELECT
         customer, event, max(units) AS units, sum(sent) AS sent, sum(told) AS told,
-        max(occurred) AS occurred
+        sum(open) AS open, max(occurred) AS occurred
     FROM (
         SELECT
-            customer, event, toUInt64(units) AS units, 0 AS sent, toUInt64(0) AS told,
+            customer, event, toUInt64(units) AS units, 0 AS sent, toUInt64(0) AS told, 0 AS open,
             toDateTime64(occurred, 6, 'UTC') AS occurred
         FROM billed
         UNION ALL
         SELECT
-            customer, event, 0, state = 'sent', if(state = 'sent', units, 0), occurred
+            customer, event, 0, state = 'sent', if(state = 'sent', units, 0), state = 'uncertain',
+            occurred
         FROM members
         WHERE occurred >= {start:DateTime64(6, 'UTC')} AND occurred < {end:DateTime64(6, 'UTC')}
     )

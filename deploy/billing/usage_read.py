@@ -18,12 +18,16 @@ AT_ONCE: Final = timedelta(days=7)
 
 @dataclass(slots=True)
 class Day:
-    """Sums of a customer's day; `faults`: whether single reports are not what they should be."""
+    """Sums of a customer's day; `faults`: whether single reports are not what they should be.
+
+    `unanswered`: of how many events Stripe has not said whether it counted them.
+    """
 
     used: int = 0
     events: int = 0
     ledger: int = 0
     faults: int = 0
+    unanswered: int = 0
 
 
 @dataclass(slots=True)
@@ -56,11 +60,13 @@ class UsageRead:
         while start < end:
             until = min(start + AT_ONCE, end)
             parameters = self._parameters(start, until) | {"customer": customer}
-            for owner, on, units, events, faults in self._questions.rows(EVENT_DAYS, parameters):
+            for row in self._questions.rows(EVENT_DAYS, parameters):
+                owner, on, units, events, faults, unanswered = row
                 day = of(owner, on)
                 day.used += int(units)
                 day.events += int(events)
                 day.faults += int(faults)
+                day.unanswered += int(unanswered)
             for owner, on, units, faults in self._questions.rows(LEDGER_DAYS, parameters):
                 day = of(owner, on)
                 day.ledger += int(units)
@@ -87,6 +93,17 @@ class UsageRead:
             owner = row[0] or owners.get(row[2])
             if owner is not None:
                 found[owner].reports.append(_report(row))
+        return found
+
+    def reports(
+        self, start: datetime, end: datetime, customers: Sequence[str]
+    ) -> dict[str, list[Report]]:
+        """Their reports alone, without those that wait for a customer; else as `single`."""
+        parameters = self._parameters(start, end) | {"customers": list(customers)}
+        found: dict[str, list[Report]] = {customer: [] for customer in customers}
+        for row in self._questions.rows(REPORTS, parameters):
+            if row[0]:
+                found[row[0]].append(_report(row))
         return found
 
     def _parameters(self, start: datetime, end: datetime) -> dict[str, object]:

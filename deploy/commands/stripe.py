@@ -20,7 +20,7 @@ from schemas.settings import EX_CONFIG
 if TYPE_CHECKING:
     from stripe import StripeClient
 
-    from deploy.billing.reconciliation import Reconciled, Row
+    from deploy.billing.reconciliation import Reconciled
     from schemas.meters import Meters
     from schemas.stripe_account import StripeSettings
 
@@ -171,7 +171,9 @@ def reconcile(
     \b
     Ends with
       0    all agree
-      1    some differ, also where --fix has sent what helps: run it again in some minutes
+      1    some differ, also where --fix has sent what helps: run it again in some minutes. What
+           is taken back for another value is reported by the second run. Or Stripe has none of
+           the customers: is STRIPE_API_KEY of the account that the worker reports to?
       69   what answers is not Stripe
       75   Stripe, ClickHouse or Kafka cannot answer now, or the sink is behind: run it again
       78   STRIPE_API_KEY is not set
@@ -252,8 +254,12 @@ def _end(found: "Reconciled", *, fix: bool) -> None:
         return
     if not found.whole:
         typer.echo("There are more differences than one run looks at; run it again.", err=True)
-    commands = [command for row in differing for each in row.findings for command in each.commands]
-    left = _unfixable(differing)
+    if found.of_other_account:
+        fail("stripe", EXIT_FAILED, _other_account(len({row.customer_id for row in found.rows})))
+    findings = [each for row in differing for each in row.findings]
+    commands = [command for each in findings for command in each.commands]
+    left = sum(not each.commands for each in findings)
+    twice = sum(each.second_run for each in findings)
     if fix and commands:
         count = published(commands)
         typer.echo(
@@ -261,6 +267,12 @@ def _end(found: "Reconciled", *, fix: bool) -> None:
             "to see what came of them.",
             err=True,
         )
+        if twice:
+            typer.echo(
+                f"{twice:,} reports are taken back whose use is to be reported again: a second run "
+                "with --fix sends that, when Stripe has taken them back.",
+                err=True,
+            )
     elif commands:
         typer.echo(f"--fix sends {len(commands):,} commands that end differences.", err=True)
     if left:
@@ -268,8 +280,10 @@ def _end(found: "Reconciled", *, fix: bool) -> None:
     raise typer.Exit(EXIT_FAILED)
 
 
-def _unfixable(rows: "list[Row]") -> int:
-    return sum(not each.commands for row in rows for each in row.findings)
+def _other_account(customers: int) -> str:
+    from deploy.billing.reconciliation import UNKNOWN
+
+    return f"Stripe has none of the {customers:,} customers, so nothing is fixed: {UNKNOWN}"
 
 
 def _chosen(meters: "Meters", name: str) -> list[str]:

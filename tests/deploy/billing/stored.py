@@ -117,7 +117,9 @@ class Stored:
             MeterEvent(customer, METER, timestamp, units, identifier, float(timestamp))
         )
 
-    def customer(self, user: str, customer: str, *, received: datetime | None = None) -> None:
+    def customer(
+        self, user: str, customer: str, *, received: datetime | None = None, status: str = ""
+    ) -> None:
         self._add(
             "stripe_customers",
             change_id=uuid4(),
@@ -125,7 +127,7 @@ class Stored:
             customer_id=customer,
             plan="pro",
             subscription_id="",
-            status="",
+            status=status,
             at=datetime.now(UTC),
             received_at=received or datetime.now(UTC),
             change_topic="stripe-customers",

@@ -25,6 +25,7 @@ from schemas.topics import USAGE_COMMANDS
 from tests.deploy.billing.command_line import Account, Ended, opened_account
 from tests.deploy.billing.stored import METER, Stored, hours_ago
 from tests.services import Services
+from tests.stripe_fake.objects import missing
 from tests.weir import Json, Weir, all_taken, throwaway_weir
 
 pytestmark = pytest.mark.services
@@ -62,8 +63,12 @@ async def reconciled(account: Account, *arguments: str, hours: int = 24) -> Ende
     return await account.run("reconcile", *span, *arguments)
 
 
-async def row_of(account: Account, customer: str, *arguments: str) -> tuple[int, Json]:
-    ended = await reconciled(account, "--customer", customer, "--all", "--json", *arguments)
+async def row_of(
+    account: Account, customer: str, *arguments: str, hours: int = 24
+) -> tuple[int, Json]:
+    ended = await reconciled(
+        account, "--customer", customer, "--all", "--json", *arguments, hours=hours
+    )
     row, total = ended.lines
     assert row["customer_id"] == customer
     assert total["customer_id"] is None
@@ -73,6 +78,10 @@ async def row_of(account: Account, customer: str, *arguments: str) -> tuple[int,
 
 async def commands_for(weir: Weir, customer: str) -> list[UsageCommand]:
     """What lies on usage-commands of this customer, each where its key says."""
+    return [each for each in await all_commands(weir) if each.customer_id == customer]
+
+
+async def all_commands(weir: Weir) -> list[UsageCommand]:
     topic = weir.topic(USAGE_COMMANDS.name)
     found = []
     consumer = AIOKafkaConsumer(
@@ -85,12 +94,10 @@ async def commands_for(weir: Weir, customer: str) -> list[UsageCommand]:
             while await consumer.position(each) < end:
                 record = await consumer.getone(each)
                 command = AnyUsageCommand.model_validate_json(record.value).root
-                if command.customer_id != customer:
-                    continue
-                key = customer
+                key = command.customer_id
                 if isinstance(command, CustomerLinked):
                     key = command.user_id
-                assert record.key == key.encode()
+                assert record.key == (key or "").encode()
                 assert each.partition == partition_for(record.key, USAGE_COMMANDS.partitions)
                 found.append(command)
     return found
@@ -142,7 +149,9 @@ async def test_a_missing_a_double_and_a_wrong_one_are_found_and_fixed(
 
     ended = await reconciled(account, "--customer", customer, "--fix")
     assert ended.code == 1
-    assert "5 commands are sent to the billing worker" in ended.errors
+    assert "4 commands are sent to the billing worker" in ended.errors
+    assert "1 reports are taken back" in ended.errors
+    assert "a second run with --fix sends that" in ended.errors
     assert "1 double" not in ended.output
     assert "2 double, 1 missing, 1 wrong value" in ended.output
     commands = await commands_for(shared, customer)
@@ -153,10 +162,19 @@ async def test_a_missing_a_double_and_a_wrong_one_are_found_and_fixed(
     }
     assert counted == {
         (report_id_for(missing, METER, 0), missing, 1, customer),
-        (report_id_for(wrong, METER, 1), wrong, 5, customer),
     }
     cancelled = {each.report_id for each in commands if isinstance(each, CancelReport)}
     assert cancelled == {twice, wrong_report, of_none}
+
+    # As the worker does it; then what was taken back is missing.
+    stored.report(wrong, 3, customer, "cancelled", report_id=wrong_report)
+    await stored.store()
+    await reconciled(account, "--customer", customer, "--fix")
+    commands = (await commands_for(shared, customer))[len(commands) :]
+    again = [each for each in commands if isinstance(each, UsageCounted)]
+    assert [(each.report_id, each.value) for each in again if each.event_id == wrong] == [
+        (report_id_for(wrong, METER, 1), 5)
+    ]
 
 
 async def test_what_is_too_old_to_fix_is_said_and_left(shared: Weir, account: Account) -> None:
@@ -180,9 +198,10 @@ async def test_what_stripe_lost_and_what_it_has_beside_are_found(
     stored, customer = Stored(shared, account.fake), new_customer()
     stored.report(stored.event(named(customer, 5)), 5, customer, tell=False)
     stored.report(stored.event(named(customer, 2)), 2, customer)
-    stored.tell(customer, uuid4(), 4, hours_ago(7, 3))
+    # Not near: it does not make up for what is lost.
+    stored.tell(customer, uuid4(), 4, hours_ago(30, 3))
     await stored.store()
-    code, row = await row_of(account, customer, "--fix")
+    code, row = await row_of(account, customer, "--fix", hours=48)
     assert code == 1
     assert (row["events"], row["ledger"], row["stripe"]) == (7, 7, 6)
     beside, lost = row["findings"]
@@ -203,7 +222,7 @@ async def test_what_stripe_lost_and_what_it_has_beside_are_found(
         changed=hours_ago(1, 5),
     )
     await stored.store()
-    code, row = await row_of(account, customer)
+    code, row = await row_of(account, customer, hours=48)
     assert (row["events"], row["ledger"], row["stripe"]) == (7, 7, 11)
     assert [each["found"] for each in row["findings"]] == [4]
 
@@ -243,14 +262,105 @@ async def test_what_waits_although_its_customer_is_known_is_linked_again(
     ]
 
 
-async def test_a_customer_that_stripe_does_not_know_has_nothing_there(
+def no_customers(account: Account, monkeypatch: pytest.MonkeyPatch, *but: str) -> None:
+    """Stripe refuses to sum up what is not of these customers: it has no others."""
+    summaries = account.fake.metering.summaries
+
+    def refusing(meter: Json, params: Json, *, empty_windows: bool) -> list[Json]:
+        if params["customer"] not in but:
+            raise missing("customer", params["customer"], param="customer")
+        return summaries(meter, params, empty_windows=empty_windows)
+
+    monkeypatch.setattr(account.fake.metering, "summaries", refusing)
+
+
+@pytest.mark.parametrize("answers", ["an error", "0 units"])
+async def test_with_the_key_of_another_account_nothing_is_fixed(
+    weir: Weir, account: Account, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    account.environment.update(weir.environment)
+    stored = Stored(weir)
+    for state in ("sent", "uncertain"):
+        customer = new_customer()
+        stored.report(stored.event(named(customer, 5)), 5, customer, state)
+    # Of whom Stripe was told nothing.
+    stored.event(named(new_customer(), 3))
+    if answers == "an error":
+        no_customers(account, monkeypatch)
+    await stored.store()
+    ended = await reconciled(account, "--fix")
+    assert ended.code == 1
+    assert "Stripe has none of the 3 customers, so nothing is fixed" in ended.errors
+    assert "is STRIPE_API_KEY a key of the account" in ended.errors
+    assert "commands" not in ended.errors
+    assert "can be fixed" not in ended.output
+    assert await all_commands(weir) == []
+
+
+async def test_a_customer_that_is_deleted_at_stripe_is_said_and_left(
+    shared: Weir, account: Account
+) -> None:
+    stored, gone, lost = Stored(shared, account.fake), new_customer(), new_customer()
+    for each in (gone, lost):
+        account.fake.objects.customers[each] = {"id": each, "object": "customer"}
+        stored.report(stored.event(named(each, 5)), 5, each, tell=False)
+    account.fake.objects.delete_customer({}, gone)
+    await stored.store()
+    code, row = await row_of(account, gone, "--fix")
+    assert (code, row["ledger"], row["stripe"]) == (1, 5, 0)
+    [finding] = row["findings"]
+    assert (finding["kind"], finding["fixable"]) == ("customer unknown", False)
+    assert "deleted at Stripe" in finding["problem"]
+    assert await commands_for(shared, gone) == []
+    # Whom Stripe knows, and has nothing of, it has lost all of.
+    code, row = await row_of(account, lost, "--fix")
+    assert [each["kind"] for each in row["findings"]] == ["stripe differs"]
+    assert len(await commands_for(shared, lost)) == 1
+
+
+async def test_one_unknown_customer_keeps_no_other_from_being_fixed(
+    weir: Weir, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.environment.update(weir.environment)
+    stored, known, gone = Stored(weir, account.fake), new_customer(), new_customer()
+    stored.report(stored.event(named(known, 5)), 5, known)
+    for each in (known, gone):
+        stored.event(named(each, 3))
+    no_customers(account, monkeypatch, known)
+    await stored.store()
+    ended = await reconciled(account, "--fix")
+    assert ended.code == 1
+    assert f"{gone} conversions" in ended.output
+    assert "1 commands are sent" in ended.errors
+    assert [each.customer_id for each in await all_commands(weir)] == [known]
+
+
+async def test_what_stripe_counted_before_the_span_or_after_it_is_no_difference(
     shared: Weir, account: Account
 ) -> None:
     stored, customer = Stored(shared, account.fake), new_customer()
-    stored.event(named(customer, 2))
+    account.fake.objects.customers[customer] = {"id": customer, "object": "customer"}
+    # Dated ahead by a fast clock: Stripe was told the hour before, which may be the day before.
+    at = hours_ago(24)
+    event = stored.event(named(customer, 5), at=at)
+    report = stored.report(event, 5, customer, at=at, changed=at + timedelta(seconds=2), tell=False)
+    stored.tell(customer, report, 5, at - timedelta(seconds=1))
+    even = hours_ago(26)
+    stored.report(stored.event(named(customer, 2), at=even), 2, customer, at=even)
     await stored.store()
-    _, row = await row_of(account, customer)
-    assert (row["events"], row["ledger"], row["stripe"]) == (2, 0, 0)
+    sums = []
+    for start, end in ((24, 2), (28, 24), (28, 2)):
+        span = (hours_ago(hours).strftime(AS_TEXT) for hours in (start, end))
+        ended = await account.run(
+            *("reconcile", "--customer", customer, "--fix", "--json", "--all"),
+            *(part for pair in zip(("--from", "--to"), span, strict=True) for part in pair),
+        )
+        row, _ = ended.lines
+        assert (ended.code, row["findings"], row["differs"]) == (0, [], False)
+        sums.append((row["events"], row["ledger"], row["stripe"]))
+    # The ledger's are in the hours in which Stripe has them.
+    assert sums == [(5, 0, 0), (2, 7, 7), (7, 7, 7)]
+    assert await commands_for(shared, customer) == []
 
 
 async def test_many_customers_are_compared_and_the_differing_ones_shown(

@@ -151,6 +151,24 @@ async def test_the_customer_is_the_named_one_else_the_users_latest(weir: Weir) -
     assert (await sums(weir, before))[0] == 0
 
 
+async def test_use_of_a_user_whose_customer_is_deleted_is_nobodys_until_there_is_another(
+    weir: Weir,
+) -> None:
+    stored, gone, now, user = Stored(weir), customer(), customer(), uuid4().hex
+    stored.customer(user, gone, received=hours_ago(3))
+    stored.customer(user, gone, received=hours_ago(2), status="deleted")
+    event = stored.event('{"value":3}', user=user)
+    stored.report(event, 3, state="pending", user=user)
+    # Of before it was gone.
+    stored.report(stored.event('{"value":4}', user=user), 4, gone, user=user)
+    await stored.store()
+    assert await sums(weir, gone) == (4, 1, 4, 0)
+    stored.customer(user, now, received=hours_ago(1))
+    await stored.store()
+    assert await sums(weir, gone) == (4, 1, 4, 0)
+    assert await sums(weir, now) == (3, 1, 0, 1)
+
+
 async def test_use_stays_with_the_customer_it_was_reported_for(weir: Weir) -> None:
     stored, before, now = Stored(weir), customer(), customer()
     user = uuid4().hex
