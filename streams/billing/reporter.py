@@ -89,6 +89,7 @@ class Reporter:
         partitions: int,
         clock: Clock,
         ledger_of: Callable[[int], Ledger],
+        failed: Callable[[BaseException], None],
     ) -> None:
         """`topic`, `topic_id` and `partitions` are those of the commands."""
         self._account = account
@@ -101,7 +102,7 @@ class Reporter:
         self._clock = clock
         self._ledger_of = ledger_of
         self._locks = Locks()
-        self.windows = Windows(self._send_window, self._finish, self._locks, clock)
+        self.windows = Windows(self._send_window, self._finish, self._locks, clock, failed)
 
     async def report_usage(self, place: TopicPartition, record: Record) -> None:
         """Does what a command says; all of it is on Kafka when it returns."""

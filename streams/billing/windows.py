@@ -8,6 +8,7 @@ window that a command has changed knows the command by its place.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -46,7 +47,16 @@ _Key = tuple[str, str, int]
 class Windows:
     """Of all partitions that this worker owns."""
 
-    def __init__(self, send: Send, finish: Finish, locks: Locks, clock: Clock) -> None:
+    def __init__(
+        self,
+        send: Send,
+        finish: Finish,
+        locks: Locks,
+        clock: Clock,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """`failed` ends the worker: nobody waits for what becomes of a window."""
+        self._failed = failed
         self._send = send
         self._finish = finish
         self._locks = locks
@@ -114,9 +124,12 @@ class Windows:
                     if (partition, key) not in self._flushing:
                         task = asyncio.create_task(self._flush(ledger, key, due))
                         self._flushing[partition, key] = task
-                        task.add_done_callback(
-                            lambda _, at=(partition, key): self._flushing.pop(at, None)  # type: ignore[misc] # bound now
-                        )
+                        task.add_done_callback(partial(self._ended, (partition, key)))
+
+    def _ended(self, at: tuple[int, _Key], task: "asyncio.Task[None]") -> None:
+        self._flushing.pop(at, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
 
     async def _flush(self, ledger: Ledger, key: _Key, due: dict[_Key, int]) -> None:
         customer_id, meter, start = key

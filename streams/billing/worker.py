@@ -75,17 +75,6 @@ class BillingWorker:
         self._sweeps: dict[int, Sweep] = {}
         outputs = Outputs(settings, commands.partitions)
         self._calling = Calling(settings.in_flight, clock)
-        self._reporter = Reporter(
-            account,
-            self._calling,
-            outputs,
-            meters,
-            topic=settings.topic(USAGE_COMMANDS.name),
-            topic_id=commands.topic_id,
-            partitions=commands.partitions,
-            clock=clock,
-            ledger_of=self._ledgers.__getitem__,
-        )
         meter = Meter(self._writer, outputs, meters)
         customers = Customers(account, self._calling, self._writer, outputs, catalogue, clock)
         events = metered(meters)
@@ -100,6 +89,18 @@ class BillingWorker:
         names = [settings.topic(each.name) for each in (USAGE_COMMANDS, STRIPE_EVENTS, *events)]
         self._app = GroupApp(membership, self._lease, names, drains=self._drain)
         self._member = Member("billing", self._app, self._lease, self._drop_lanes)
+        self._reporter = Reporter(
+            account,
+            self._calling,
+            outputs,
+            meters,
+            topic=settings.topic(USAGE_COMMANDS.name),
+            topic_id=commands.topic_id,
+            partitions=commands.partitions,
+            clock=clock,
+            ledger_of=self._ledgers.__getitem__,
+            failed=self._member.fail,
+        )
         self._table = KeyedTable(
             self._app,
             "reports",

@@ -1,5 +1,6 @@
 """Conversions and Stripe's total under faults and kills: every customer exact, a replay silent."""
 
+import asyncio
 import os
 import random
 import shutil
@@ -16,6 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from deploy.local.managed_process import ManagedProcess
 from schemas.topics import CONVERSIONS, USAGE_COMMANDS
+from streams.group.process import EX_TEMPFAIL
 from tests.services import Services
 from tests.streams.billing.stage import Stage, a_conversion, customers, staged
 from tests.weir import Weir, lag_of
@@ -86,6 +88,30 @@ async def test_faults_and_kills_leave_every_customer_exact_and_a_replay_sends_no
         # Those of the last one alone, with what faults made of it.
         assert state["calls"] - calls <= 1 + 8
         assert await stage.totals() == expected
+
+
+async def test_a_frozen_worker_that_wakes_up_counts_nothing_again(
+    services: Services, tmp_path: Path
+) -> None:
+    async with staged(services, tmp_path, delay=0.02, workers=0) as stage:
+        workers = [stage.start(folder=f"billing-{number}") for number in range(2)]
+        expected = dict.fromkeys(customers(CUSTOMERS), 20)
+        await stage.convert(
+            *(a_conversion(customer=customer) for customer in [*customers(CUSTOMERS)] * 20)
+        )
+        await stage.weir.eventually(partial(counted_at_least, stage, 100))
+        os.killpg(workers[0].pid, signal.SIGSTOP)
+        # The other one takes its customers over.
+        await stage.weir.eventually(partial(stage.has_counted, expected), within=90)
+        os.killpg(workers[0].pid, signal.SIGCONT)
+        # It has lost its place, says so, and may start anew.
+        assert await asyncio.wait_for(workers[0].wait(), 30) == EX_TEMPFAIL
+        more = dict.fromkeys(expected, 1)
+        await stage.convert(*(a_conversion(customer=customer) for customer in more))
+        expected = {customer: units + 1 for customer, units in expected.items()}
+        await stage.weir.eventually(partial(stage.has_counted, expected))
+        state = await stage.state()
+        assert (state["wrong"], state["overlaps"]) == ([], 0)
 
 
 async def counted_at_least(stage: Stage, least: int) -> bool:

@@ -106,6 +106,23 @@ async def test_what_a_customer_was_billed_stays_with_that_one(stage: Stage) -> N
     await stage.weir.eventually(waits)
 
 
+async def test_what_was_used_before_there_was_a_key_is_reported_once_there_is(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with staged(services, tmp_path_factory.mktemp("no-key"), workers=0) as stage:
+        customer = a_customer()
+        await stage.convert(a_conversion(customer=customer, value=4))
+        without = stage.start({"STRIPE_API_KEY": ""})
+        assert await without.wait() == 78
+
+        async def said() -> bool:
+            return "nothing is lost" in without.log.read_text()
+
+        await stage.weir.eventually(said)
+        await stage.weir.keep(stage.start)
+        await stage.weir.eventually(partial(counted, stage, customer, 4))
+
+
 async def link(stage: Stage, user: str, customer: str | None) -> None:
     linked = CustomerLinked(user_id=user, customer_id=customer)
     await stage.weir.produce("usage-commands", [(user.encode(), linked.model_dump_json().encode())])
