@@ -113,7 +113,7 @@ def a_request(user: str, number: int, script: str = "") -> GenerationRequest:
     )
 
 
-@pytest.mark.parametrize("in_flight", [25])
+@pytest.mark.parametrize("in_flight", [10])
 async def test_posts_of_many_users_are_made_side_by_side(
     services: Services, tmp_path: Path, in_flight: int
 ) -> None:
