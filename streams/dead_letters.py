@@ -15,6 +15,7 @@ from schemas.dead_letters import MAX_PAYLOAD, DeadLetter, dead_letter_id
 from schemas.servers import KafkaSettings
 from schemas.topics import DEAD_LETTERS
 from streams.failures import Invalid, Retryable
+from streams.messages import Message
 from streams.records import Headers, Record
 
 log = structlog.get_logger()
@@ -27,6 +28,12 @@ MAX_HEADERS: Final = 65_536
 _HEADER_BRACKETS: Final = len('["",null],')
 
 _Texts = tuple[str | None, str | None, list[tuple[str, str | None]]]
+
+
+def letter_message(topic: str, letter: DeadLetter) -> Message:
+    """A dead letter as a worker writes it; `topic`: that of dead letters, on the cluster."""
+    key = str(letter.dead_letter_id).encode()
+    return Message(topic, None, key, letter.model_dump_json().encode())
 
 
 def refused(place: TopicPartition, record: Record, failure: Invalid) -> DeadLetter:

@@ -39,10 +39,10 @@ class GivenUp(Retryable):
 class Calling:
     """One for the process: what one call learns of Stripe's state holds for all."""
 
-    def __init__(self, at_once: int, clock: Clock, chance: random.Random | None = None) -> None:
+    def __init__(self, at_once: int, clock: Clock) -> None:
         self._calls = asyncio.Semaphore(at_once)
         self._clock = clock
-        self._chance = chance or random.Random()  # noqa: S311, no secret
+        self._chance = random.Random()  # noqa: S311, no secret
         self.made = 0
         self.failed = 0
         self._not_before = 0.0

@@ -18,6 +18,7 @@ from schemas.topics import (
     USAGE_COMMANDS,
     USAGE_REPORTS,
 )
+from streams.dead_letters import letter_message
 from streams.messages import Message
 
 
@@ -57,12 +58,7 @@ class Outputs:
 
     def dead_letter(self, letter: DeadLetter) -> Message:
         """A message that could not be used."""
-        return Message(
-            self._dead_letters,
-            None,
-            str(letter.dead_letter_id).encode(),
-            letter.model_dump_json().encode(),
-        )
+        return letter_message(self._dead_letters, letter)
 
     def _command(self, key: str, value: str) -> Message:
         return self._keyed(self._commands, key, value)

@@ -5,7 +5,6 @@ no end is sent again under the same identifier, for as long as Stripe knows iden
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, assert_never
 from uuid import UUID
@@ -53,25 +52,15 @@ from streams.billing.windows import Windows
 from streams.dead_letters import refused
 from streams.failures import Invalid
 from streams.group.places import Place, Put
+from streams.group.reading import Incoming
 from streams.message_models import read_model
 from streams.messages import Message
-from streams.records import Headers, Record
+from streams.records import Record
 
 log = structlog.get_logger()
 
 RELEASED_AT_ONCE: Final = 200
 REPORTS: Final = "reports"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the ledger holds, as a record."""
-
-    offset: int
-    timestamp: int
-    key: bytes
-    value: bytes
-    headers: Headers = ()
 
 
 class Reporter:
@@ -204,11 +193,12 @@ class Reporter:
             # No message is the window; the last that it was made of stands for it.
             at = TopicPartition(self._topic, ledger.lane.partition)
             row = report.row_of("rejected")
-            made = Stored(
+            made = Incoming(
                 place.offset,
                 report.planned_at // 1000,
                 report.customer_id.encode(),
                 row.model_dump_json().encode(),
+                headers=(),
             )
             letter = refused(at, made, failure)
             await ledger.lane.put((), [self._outputs.dead_letter(letter)])

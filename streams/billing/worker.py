@@ -29,17 +29,16 @@ from streams.group.lease import Lease
 from streams.group.log_reader import LogReader
 from streams.group.member import WATCH_SECONDS, Member
 from streams.group.reading import Event, Reading
-from streams.group.sweep import Sweep
+from streams.group.sweep import Sweep, sweep_for_ever
 from streams.group.table import KeyedTable
 from streams.group.table_folder import tables_of
 from streams.group.table_lane import TableLane
 from streams.group.topics import Description
-from streams.group.work_lane import MAX_IN_LANE, Slot, Work, WorkLane
+from streams.group.work_lane import MAX_IN_LANE, Slot, Work, WorkLane, drain
 from streams.records import Record
 from streams.writer import Writer
 
 STRIPE_EVENTS_AT_ONCE: Final = 20
-SWEEP_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 4.0
 FINISH_SECONDS: Final = 2.5
 REVOKE_SECONDS: Final = 20.0
@@ -152,7 +151,11 @@ class BillingWorker:
         await self._member.start([self._usage, *self._others])
         self._watchers += [
             asyncio.create_task(each)
-            for each in (self._watch(), self._sweep(), self._reporter.windows.run())
+            for each in (
+                self._watch(),
+                sweep_for_ever(self._sweeps, self._committed, self._member.fail),
+                self._reporter.windows.run(),
+            )
         ]
 
     async def assigned(self) -> None:
@@ -247,12 +250,9 @@ class BillingWorker:
         self._drop_lanes()
 
     async def _drain(self) -> None:
-        lanes = chain.from_iterable(each.lanes.values() for each in self._readings())
-        draining = [asyncio.ensure_future(lane.drained()) for lane in lanes]
-        if draining:
-            await asyncio.wait(draining, timeout=self._patience)
-        for each in draining:
-            each.cancel()
+        await drain(
+            chain.from_iterable(each.lanes.values() for each in self._readings()), self._patience
+        )
 
     def _readings(self) -> Sequence[Reading[WorkLane]]:
         return [self._usage, *self._others]
@@ -269,16 +269,8 @@ class BillingWorker:
             if any(each.lanes for each in self._readings()):
                 self._member.must_hold()
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                committed = self._app.monitor.tp_committed_offsets
-                for partition, sweep in tuple(self._sweeps.items()):
-                    sweep.step(committed.get(TP(self._usage.topic, partition), 0))
-            except Exception as error:  # noqa: BLE001, nobody else waits for this task
-                self._member.fail(error)
-                return
+    def _committed(self, partition: int) -> int:
+        return self._app.monitor.tp_committed_offsets.get(TP(self._usage.topic, partition), 0)
 
 
 def _work(work: Callable[[], Coroutine[object, object, None]]) -> Work:

@@ -4,7 +4,8 @@ Time is the log's: an entry goes when a command that arrived after its end has b
 So a replay, which begins at the last commit, never finds less than the first time found.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from streams.group.places import Put
@@ -15,6 +16,7 @@ from streams.records import Record
 SCANNED: Final = 500
 """Entries that are looked at in one step: about a millisecond."""
 
+SWEEP_SECONDS: Final = 1.0
 MARGIN: Final = 3_600_000
 """Milliseconds: brokers' clocks may step back, or differ between one leader and the next."""
 
@@ -72,3 +74,22 @@ class Sweep:
         latest = self._acknowledged()
         if self._next is None and latest is not None:
             self._next = (latest.offset, latest.timestamp)
+
+
+async def sweep_for_ever(
+    sweeps: Mapping[int, Sweep],
+    committed: Callable[[int], int],
+    failed: Callable[[BaseException], None],
+) -> None:
+    """A step of each partition's sweep, again and again; `sweeps` are those owned at the time.
+
+    `committed`: the offset at which a replay of a partition would begin.
+    """
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            for partition, sweep in tuple(sweeps.items()):
+                sweep.step(committed(partition))
+        except Exception as error:  # noqa: BLE001, nobody else waits for this
+            failed(error)
+            return

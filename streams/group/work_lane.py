@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
@@ -131,3 +131,12 @@ class WorkLane:
             first.event.ack()
             self.acknowledged = first.record
         self._changed.set()
+
+
+async def drain(lanes: Iterable[WorkLane], seconds: float) -> None:
+    """Returns when what the lanes have begun is done, or after so long."""
+    draining = [asyncio.ensure_future(lane.drained()) for lane in lanes]
+    if draining:
+        await asyncio.wait(draining, timeout=seconds)
+    for each in draining:
+        each.cancel()

@@ -16,6 +16,7 @@ from schemas.topics import (
     QUOTA_THRESHOLDS,
     REPLIES,
 )
+from streams.dead_letters import letter_message
 from streams.messages import Message
 
 
@@ -83,12 +84,7 @@ class Outputs:
 
     def dead_letter(self, letter: DeadLetter) -> Message:
         """A command that could not be used."""
-        return Message(
-            self._dead_letters,
-            None,
-            str(letter.dead_letter_id).encode(),
-            letter.model_dump_json().encode(),
-        )
+        return letter_message(self._dead_letters, letter)
 
 
 def threshold_event(decision: QuotaDecision, threshold: int) -> QuotaThreshold:

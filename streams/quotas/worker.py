@@ -16,7 +16,7 @@ from streams.group.lease import Lease
 from streams.group.log_reader import LogReader
 from streams.group.member import WATCH_SECONDS, Member
 from streams.group.reading import Event, Reading
-from streams.group.sweep import Sweep
+from streams.group.sweep import Sweep, sweep_for_ever
 from streams.group.table import KeyedTable
 from streams.group.table_folder import tables_of
 from streams.group.table_lane import Flight, TableLane
@@ -31,7 +31,6 @@ from streams.writer import Writer
 log = structlog.get_logger()
 
 CONFIRM_SECONDS: Final = 20.0
-SWEEP_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 4.0
 DRAIN_SECONDS: Final = 2.0
 
@@ -99,7 +98,10 @@ class QuotasWorker:
         """Joins the group. Raises aiokafka's KafkaError when Kafka cannot be reached."""
         await self._writer.start()
         await self._member.start([self._reading])
-        self._watchers += [asyncio.create_task(self._watch()), asyncio.create_task(self._sweep())]
+        self._watchers += [
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(sweep_for_ever(self._sweeps, self._committed, self._member.fail)),
+        ]
 
     async def assigned(self) -> None:
         """Returns when the accounts of the first assignment are complete."""
@@ -183,13 +185,5 @@ class QuotasWorker:
                 )
             self._member.must_hold()
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                committed = self._app.monitor.tp_committed_offsets
-                for partition, sweep in tuple(self._sweeps.items()):
-                    sweep.step(committed.get(TP(self._commands, partition), 0))
-            except Exception as error:  # noqa: BLE001, nobody else waits for this task
-                self._member.fail(error)
-                return
+    def _committed(self, partition: int) -> int:
+        return self._app.monitor.tp_committed_offsets.get(TP(self._commands, partition), 0)

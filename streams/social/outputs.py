@@ -17,6 +17,7 @@ from schemas.topics import (
     QUOTA_COMMANDS,
     REPLIES,
 )
+from streams.dead_letters import letter_message
 from streams.messages import Message
 from streams.records import Record
 from streams.replying import reply_address, waiting
@@ -102,12 +103,7 @@ class Outputs:
 
     def dead_letter(self, letter: DeadLetter) -> Message:
         """A message that could not be used."""
-        return Message(
-            self._dead_letters,
-            None,
-            str(letter.dead_letter_id).encode(),
-            letter.model_dump_json().encode(),
-        )
+        return letter_message(self._dead_letters, letter)
 
 
 def _text(request_id: bytes) -> str:

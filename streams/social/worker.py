@@ -16,7 +16,7 @@ from streams.group.log_reader import LogReader
 from streams.group.member import WATCH_SECONDS, Member
 from streams.group.reading import Event, Reading
 from streams.group.topics import Description
-from streams.group.work_lane import WorkLane
+from streams.group.work_lane import WorkLane, drain
 from streams.records import Record
 from streams.social.generator import Generator
 from streams.social.outputs import Outputs
@@ -134,11 +134,7 @@ class SocialWorker:
         self._drop_lanes()
 
     async def _drain(self) -> None:
-        draining = [asyncio.ensure_future(lane.drained()) for lane in self._lanes()]
-        if draining:
-            await asyncio.wait(draining, timeout=self._patience)
-        for each in draining:
-            each.cancel()
+        await drain(self._lanes(), self._patience)
 
     def _lanes(self) -> list[WorkLane]:
         return [*chain(self._requests.lanes.values(), self._jobs.lanes.values())]
