@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +31,25 @@ from tests.services import Services
 Json = Any
 
 
+class Kept:
+    """A worker that is started again, as `weir up` does."""
+
+    def __init__(self, process: ManagedProcess) -> None:
+        self.process = process
+        self.keeping: asyncio.Task[None] | None = None
+
+    def kill(self) -> None:
+        """Kills it where it is; another one follows."""
+        self.process.kill()
+
+    async def stop(self) -> None:
+        """Stops it for good, and holds that it ends by itself."""
+        if self.keeping is not None:
+            self.keeping.cancel()
+        self.process.terminate()
+        assert await self.process.stop(15) in (0, EX_TEMPFAIL)
+
+
 class Weir:
     """Addresses and processes of one test's Weir."""
 
@@ -51,7 +71,7 @@ class Weir:
             "WEIR_JWT_SECRET": secrets.token_hex(32),
         }
         self.processes: list[ManagedProcess] = []
-        self._kept: list[asyncio.Task[None]] = []
+        self._kept: list[Kept] = []
         self.url = ""
         self.session = aiohttp.ClientSession()
 
@@ -102,20 +122,21 @@ class Weir:
     def start_billing(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         return self.process(["-m", "deploy.commands", "billing"], environment)
 
-    async def keep(self, start: Callable[[], ManagedProcess]) -> None:
-        """Starts a worker, and again when it asks for it, as `weir up` does; returns when ready."""
-        worker = start()
+    async def keep(self, start: Callable[[], ManagedProcess]) -> "Kept":
+        """Starts a worker, and again when it asks for it or was killed; returns when ready."""
+        kept = Kept(start())
 
         async def keep() -> None:
-            process = worker
-            while await process.wait() == EX_TEMPFAIL:
-                process = start()
+            while await kept.process.wait() in (EX_TEMPFAIL, -signal.SIGKILL):
+                kept.process = start()
 
         async def ready() -> bool:
             return any("worker ready" in line for line in self.processes[-1].last_lines())
 
         await self.eventually(ready, within=120)
-        self._kept.append(asyncio.create_task(keep()))
+        kept.keeping = asyncio.create_task(keep())
+        self._kept.append(kept)
+        return kept
 
     async def start_api(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         """Starts the API on a free port and waits until it is ready."""
@@ -203,8 +224,9 @@ class Weir:
             await producer.stop()
 
     async def close(self) -> None:
-        for keeper in self._kept:
-            keeper.cancel()
+        for kept in self._kept:
+            if kept.keeping is not None:
+                kept.keeping.cancel()
         for process in self.processes:
             process.terminate()
         for process in self.processes:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
@@ -113,18 +113,18 @@ class WorkLane:
                 continue
             task = self._waiting.popleft()
             slot = Slot(self._slots)
-            task.begun = asyncio.create_task(self._run(task, slot, task.work(slot)))
+            task.begun = asyncio.create_task(self._run(task, slot))
+            # Not at the end of the work: what is dropped before its first step has no end.
+            task.begun.add_done_callback(lambda _, slot=slot: slot.free())  # type: ignore[misc] # bound now
 
-    async def _run(self, task: _Task, slot: Slot, working: Awaitable[None]) -> None:
+    async def _run(self, task: _Task, slot: Slot) -> None:
         try:
-            await working
+            await task.work(slot)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._failed(error)
             raise
-        finally:
-            slot.free()
         task.done = True
         while self._tasks and self._tasks[0].done:
             first = self._tasks.popleft()

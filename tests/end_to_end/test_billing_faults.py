@@ -15,12 +15,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from deploy.local.managed_process import ManagedProcess
 from schemas.topics import CONVERSIONS, USAGE_COMMANDS
 from streams.group.process import EX_TEMPFAIL
 from tests.services import Services
 from tests.streams.billing.stage import Stage, a_conversion, customers, staged
-from tests.weir import Weir, lag_of
+from tests.weir import Kept, Weir, lag_of
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]
 
@@ -41,7 +40,7 @@ async def test_faults_and_kills_leave_every_customer_exact_and_a_replay_sends_no
     chance = random.Random(7)
     async with staged(services, tmp_path, workers=0) as stage:
         await stage.tell("faults", FAULTS)
-        workers = [stage.start(folder=f"billing-{number}") for number in range(2)]
+        workers = await kept_workers(stage)
         expected: Counter[str] = Counter()
         conversions = []
         for number in range(CONVERTED):
@@ -56,10 +55,7 @@ async def test_faults_and_kills_leave_every_customer_exact_and_a_replay_sends_no
             await stage.weir.eventually(
                 partial(counted_at_least, stage, CONVERTED * number // 5), within=120
             )
-            victim = number % 2
-            os.killpg(workers[victim].pid, signal.SIGKILL)
-            await workers[victim].stop(5)
-            workers[victim] = stage.start(folder=f"billing-{victim}")
+            workers[number % 2].kill()
         await stage.weir.eventually(partial(stage.has_counted, expected), within=180)
         await stage.weir.eventually(partial(all_sent, stage), within=60)
         state = await stage.state()
@@ -70,7 +66,7 @@ async def test_faults_and_kills_leave_every_customer_exact_and_a_replay_sends_no
         # A week later: Stripe has forgotten what it was told, and everything comes again, to
         # workers that have lost their copies of the ledger.
         for each in workers:
-            await stop(each)
+            await each.stop()
         await stage.tell("forget-identifiers", {})
         await begin_again(stage.weir)
         for number in range(2):
@@ -80,7 +76,7 @@ async def test_faults_and_kills_leave_every_customer_exact_and_a_replay_sends_no
         last = a_conversion(customer="cus_last", value=1)
         await stage.convert(last)
         expected["cus_last"] += 1
-        workers = [stage.start(folder=f"billing-{number}") for number in range(2)]
+        await kept_workers(stage)
         await stage.weir.eventually(partial(stage.has_counted, expected), within=120)
         await stage.weir.eventually(partial(all_read, stage.weir), within=120)
         state = await stage.state()
@@ -94,8 +90,7 @@ async def test_a_frozen_worker_that_wakes_up_counts_nothing_again(
     services: Services, tmp_path: Path
 ) -> None:
     async with staged(services, tmp_path, delay=0.02, workers=0) as stage:
-        for number in range(2):
-            await stage.weir.keep(partial(stage.start, folder=f"billing-{number}"))
+        await kept_workers(stage)
         frozen = stage.weir.processes[-1]
         expected = dict.fromkeys(customers(CUSTOMERS), 20)
         await stage.convert(
@@ -125,9 +120,12 @@ async def all_sent(stage: Stage) -> bool:
     return states == {"sent": CONVERTED}
 
 
-async def stop(worker: ManagedProcess) -> None:
-    worker.terminate()
-    assert await worker.stop(15) == 0
+async def kept_workers(stage: Stage) -> list[Kept]:
+    """Two, of which each has its folder."""
+    return [
+        await stage.weir.keep(partial(stage.start, folder=f"billing-{number}"))
+        for number in range(2)
+    ]
 
 
 async def begin_again(weir: Weir) -> None:
