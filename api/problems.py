@@ -96,7 +96,7 @@ def _answer(_: Request, problem: Problem) -> Response:
     return problem_response(problem)
 
 
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def _http_exception(request: Request, error: HTTPException) -> Response:

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from api.identity.rate_limits import limit_of
-from api.identity.settings import TokenSettings
+from api.identity.settings import TokenSettings, long_enough
+from api.pages.settings import PagesSettings
 from schemas.media import MediaSettings
 from schemas.meters import MetersSettings
 from schemas.plans import PlansSettings
@@ -30,6 +31,7 @@ def _public_url(text: str) -> str:
 
 class ApiSettings(
     TokenSettings,
+    PagesSettings,
     PlansSettings,
     MetersSettings,
     StripeSettings,
@@ -148,6 +150,15 @@ class ApiSettings(
         ),
     ] = ""
 
+    visitor_secret: Annotated[
+        SecretStr,
+        Field(
+            alias="WEIR_VISITOR_SECRET",
+            description="Names the visitors of websites for a day, the same in all processes. Not "
+            "set: each process makes a random one.",
+        ),
+        AfterValidator(long_enough),
+    ] = SecretStr("")
     webhook_secret: Annotated[
         SecretStr,
         Field(

@@ -10,12 +10,14 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 from obstore.store import ObjectStore
 
+from api.analytics.watchers import LiveRoom
 from api.billing.desk import BillingDesk
 from api.clickhouse import ClickHouseReader
 from api.identity.authenticator import Authenticator
 from api.publishing import Publisher
 from api.quotas.desk import QuotaDesk
 from api.replies import Replies
+from api.sites.desk import SiteDesk
 from api.social.board import PostBoard
 from api.social.desk import SocialDesk
 from schemas.migrations import Migration
@@ -53,6 +55,8 @@ class State(TypedDict):
     social_waits: SocialWaits
     media: ObjectStore
     billing: BillingDesk
+    sites: SiteDesk
+    live: LiveRoom
     ending: asyncio.Event
 
 
@@ -112,6 +116,14 @@ def billing(request: Request) -> BillingDesk:
     return cast("BillingDesk", request.state.billing)
 
 
+def sites(request: Request) -> SiteDesk:
+    return cast("SiteDesk", request.state.sites)
+
+
+def live(request: Request) -> LiveRoom:
+    return cast("LiveRoom", request.state.live)
+
+
 def ending(request: Request) -> asyncio.Event:
     return cast("asyncio.Event", request.state.ending)
 
@@ -139,4 +151,5 @@ FromBoard = Annotated[PostBoard, _from(posts)]
 WaitsForPosts = Annotated[SocialWaits, _from(social_waits)]
 FromMedia = Annotated[ObjectStore, _from(media)]
 Billing = Annotated[BillingDesk, _from(billing)]
+FromLiveRoom = Annotated[LiveRoom, _from(live)]
 Ending = Annotated[asyncio.Event, _from(ending)]

@@ -1,4 +1,4 @@
-"""API keys as they lie on Kafka: all of them read at once, one written."""
+"""API keys and sites as they lie on Kafka: all of them read at once, one written."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from schemas.api_keys import ApiKey, ApiKeyUse, decode_key
+from schemas.api_keys import ApiKey, ApiKeyUse
+from schemas.key_messages import AnyKey, decode_key
 from schemas.servers import KafkaSettings
+from schemas.sites import Site
 from schemas.topics import API_KEY_USES, API_KEYS, Topic
 
 KAFKA_SECONDS: Final = 30.0
@@ -33,14 +35,15 @@ class TopicsMissing(Exception):
 
 @dataclass(slots=True)
 class Listing:
-    """The keys by id, revoked ones too, and when each was used last as far as it is known."""
+    """Keys and sites by id, revoked ones too, and when each was used last as far as is known."""
 
     keys: dict[str, ApiKey] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)
     last_used: dict[str, datetime] = field(default_factory=dict)
 
 
 async def read_keys(settings: KafkaSettings) -> Listing:
-    """All keys and their uses. Raises KafkaAway or TopicsMissing."""
+    """All keys and sites and their uses. Raises KafkaAway or TopicsMissing."""
     listing = Listing()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers,
@@ -55,7 +58,10 @@ async def read_keys(settings: KafkaSettings) -> Listing:
             with contextlib.suppress(ValueError):
                 key_id, key = decode_key(record.key, record.value)
                 listing.keys.pop(key_id, None)
-                if key is not None:
+                listing.sites.pop(key_id, None)
+                if isinstance(key, Site):
+                    listing.sites[key_id] = key
+                elif key is not None:
                     listing.keys[key_id] = key
         async for record in _messages(consumer, settings, API_KEY_USES):
             with contextlib.suppress(ValueError):
@@ -66,7 +72,7 @@ async def read_keys(settings: KafkaSettings) -> Listing:
     return listing
 
 
-async def write_key(settings: KafkaSettings, key: ApiKey) -> None:
+async def write_key(settings: KafkaSettings, key: AnyKey) -> None:
     """Returns when Kafka has it. Raises TopicsMissing, or KafkaAway; then it may have it too."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True
@@ -75,7 +81,7 @@ async def write_key(settings: KafkaSettings, key: ApiKey) -> None:
         _require(settings, (await producer.client.fetch_all_metadata()).topics())
         await producer.send_and_wait(
             settings.topic(API_KEYS.name),
-            key=key.key_id.encode(),
+            key=key.message_key.encode(),
             value=key.model_dump_json().encode(),
             partition=PARTITION,
         )

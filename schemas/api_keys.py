@@ -30,6 +30,10 @@ def _printable(name: str) -> str:
     return name
 
 
+KeyName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+"""What people call a key or a site."""
+
+
 class ApiKey(BaseModel):
     """A message on `api-keys`, the last one about a key holds; of the key itself only its hash.
 
@@ -41,34 +45,25 @@ class ApiKey(BaseModel):
 
     key_id: Annotated[str, Field(pattern=r"^key_[0-9a-z]{16}$")]
     kind: Kind
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+    name: KeyName
     secret_hash: Annotated[
         str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the whole key.")
     ]
     created_at: AwareDatetime
     revoked_at: AwareDatetime | None = None
 
+    @property
+    def message_key(self) -> str:
+        return self.key_id
+
 
 class ApiKeyUse(BaseModel):
-    """A message on `api-key-uses`: when a key was used last, as one edge process knows."""
+    """A message on `api-key-uses`: when a key or site was used last, as one edge process knows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key_id: str
     last_used_at: AwareDatetime
-
-
-def decode_key(message_key: bytes | None, value: bytes | None) -> tuple[str, ApiKey | None]:
-    """What a message of `api-keys` says: the id, and the key, or None where it was deleted.
-
-    Raises ValueError for a message that says nothing.
-    """
-    key_id = (message_key or b"").decode()
-    # Without a value it is Kafka's own way of deleting.
-    key = None if value is None else ApiKey.model_validate_json(value)
-    if key is not None and key.key_id != key_id:
-        raise ValueError("the message key is not the key_id")
-    return key_id, key
 
 
 def create_key(kind: Kind, name: str, now: datetime) -> tuple[str, ApiKey]:

@@ -71,6 +71,23 @@ Metadata = Annotated[
     ),
 ]
 
+OccurredAt = Annotated[
+    Moment | None,
+    Field(
+        description=(
+            "When it happened (RFC 3339 with a zone, kept to the millisecond); "
+            "absent: when it arrives. At most a day in the future."
+        ),
+        examples=["2026-11-24T09:30:00Z"],
+    ),
+]
+NewEventId = Annotated[
+    UUID | None,
+    Field(
+        description="A UUID; the same one sent again counts once. Absent: the edge makes a UUIDv7."
+    ),
+]
+
 
 class EventBody(BaseModel):
     """What an event says, whoever names it."""
@@ -82,16 +99,7 @@ class EventBody(BaseModel):
     user_id: UserId = None
     visitor_id: VisitorId = None
     metadata: Metadata = {}
-    occurred_at: Annotated[
-        Moment | None,
-        Field(
-            description=(
-                "When it happened (RFC 3339 with a zone, kept to the millisecond); "
-                "absent: when it arrives. At most a day in the future."
-            ),
-            examples=["2026-11-24T09:30:00Z"],
-        ),
-    ] = None
+    occurred_at: OccurredAt = None
     source: Annotated[
         Name | None, Field(description="What sent it: a site, service or job.", examples=["web"])
     ] = None
@@ -100,14 +108,7 @@ class EventBody(BaseModel):
 class NewEvent(EventBody):
     """An event as a client sends it over HTTP; the edge names it when the client does not."""
 
-    event_id: Annotated[
-        UUID | None,
-        Field(
-            description=(
-                "A UUID; the same one sent again counts once. Absent: the edge makes a UUIDv7."
-            ),
-        ),
-    ] = None
+    event_id: NewEventId = None
 
 
 class Event(EventBody):

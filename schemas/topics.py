@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from schemas.api_keys import ApiKey, ApiKeyUse
+from schemas.api_keys import ApiKeyUse
 from schemas.billing import AnyUsageCommand, StripeCustomer, StripeEvent, UsageReport
 from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.events import Event
@@ -15,6 +15,7 @@ from schemas.generation import (
     GenerationRequest,
     GenerationResult,
 )
+from schemas.key_messages import AnyKeyMessage
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
 from schemas.replies import Reply
 
@@ -313,8 +314,8 @@ STRIPE_CUSTOMERS: Final = Topic(
 
 API_KEYS: Final = Topic(
     name="api-keys",
-    key="key_id",
-    model=ApiKey,
+    key="key_id, or site_id of a website",
+    model=AnyKeyMessage,
     partitions=1,
     retention_ms=-1,
     max_message_bytes=MIB,
@@ -326,7 +327,7 @@ API_KEYS: Final = Topic(
 
 API_KEY_USES: Final = Topic(
     name="api-key-uses",
-    key="key_id",
+    key="key_id, or site_id of a website",
     model=ApiKeyUse,
     partitions=1,
     retention_ms=-1,

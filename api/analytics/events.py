@@ -1,15 +1,14 @@
 """`GET /analytics/events`: single events, newest first, page by page."""
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Final
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field
 
 from api.analytics.filters import Bots, Filters, of_events
 from api.analytics.ranges import LATEST, epoch_ms, refuse_repeated
+from api.analytics.rows import COLUMNS, KEY, OCCURRED, StoredEvent, document_of, stored_event
 from api.clickhouse import Row
 from api.cursors import FIRST_PAGE, Cursor, next_page_link, parse_cursor
 from api.identity.access import access
@@ -17,7 +16,6 @@ from api.identity.principal import Role
 from api.problems import documented
 from api.state import FromClickHouse
 from api.tables import CSV_DOCUMENTED, table_response
-from schemas.decoding import canonical_time
 from schemas.limits import EARLIEST_OCCURRED_AT
 
 router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
@@ -26,11 +24,7 @@ router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 # key of the last row shown; the bound on occurred_at beside the tuple lets the index cut the
 # range.
 EVENTS: Final = """
-SELECT
-    topic, partition, incarnation, offset,
-    toString(event_id), event_type, path, user_id, visitor_id, source,
-    toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at),
-    bot, device, browser, os, referrer, country, status, method, route, metadata
+SELECT %s
 FROM events
 WHERE occurred_at >= fromUnixTimestamp64Milli({start:Int64})
   AND occurred_at < fromUnixTimestamp64Milli({end:Int64})
@@ -54,34 +48,6 @@ class EventsQuestion(Filters):
     ] = "include"
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description="How many events a page holds.")] = 50
-
-
-class StoredEvent(BaseModel):
-    """An event as it was sent, when Kafka had it, and what its metadata says of the visit."""
-
-    event_id: str
-    event_type: str
-    path: str
-    user_id: str | None
-    visitor_id: str | None
-    source: str | None
-    occurred_at: datetime
-    received_at: datetime
-    bot: bool
-    device: str
-    browser: str
-    os: str
-    referrer: str
-    country: str
-    status: str
-    method: str
-    route: str
-    metadata: dict[str, JsonValue]
-
-
-_KEY: Final = 4
-_OCCURRED: Final = _KEY + 6
-_VISIT: Final = tuple(StoredEvent.model_fields)[8:]
 
 
 class EventsPage(BaseModel):
@@ -109,7 +75,7 @@ async def list_events(
     cursor = FIRST_PAGE if question.cursor is None else parse_cursor(question.cursor)
     condition = of_events(question)
     rows = await clickhouse.ask(
-        EVENTS % condition.sql,
+        EVENTS % (COLUMNS, condition.sql),
         {
             **condition.parameters,
             "start": epoch_ms(question.start, EARLIEST_OCCURRED_AT),
@@ -120,14 +86,12 @@ async def list_events(
     )
     page = rows[: question.limit]
     next_cursor = _cursor_of(page[-1]).text() if len(rows) > len(page) else None
-    items = [_stored_event(row) for row in page]
+    items = [stored_event(row) for row in page]
     columns = tuple(StoredEvent.model_fields)
     return table_response(
         request,
         {
-            "items": [
-                {**item, "metadata": orjson.Fragment(str(item["metadata"]))} for item in items
-            ],
+            "items": [document_of(item) for item in items],
             "next_cursor": next_cursor,
         },
         columns,
@@ -137,31 +101,11 @@ async def list_events(
 
 
 def _cursor_of(row: Row) -> Cursor:
-    topic, partition, incarnation, offset = row[:_KEY]
+    topic, partition, incarnation, offset = row[:KEY]
     return Cursor(
-        int(str(row[_OCCURRED])),
+        int(str(row[OCCURRED])),
         str(topic),
         int(str(partition)),
         int(str(incarnation)),
         int(str(offset)),
     )
-
-
-def _stored_event(row: Row) -> dict[str, object]:
-    """The event of a row; its metadata is the text as it was sent: numbers keep all digits."""
-    event_id, event_type, path, user_id, visitor_id, source, occurred, received, *visit = row[_KEY:]
-    document = {
-        "event_id": event_id,
-        "event_type": event_type,
-        "path": path,
-        "user_id": user_id or None,
-        "visitor_id": visitor_id or None,
-        "source": source or None,
-        "occurred_at": _time(occurred),
-        "received_at": _time(received),
-    }
-    return document | dict(zip(_VISIT, visit, strict=True))
-
-
-def _time(ms: object) -> str:
-    return canonical_time(datetime.fromtimestamp(int(str(ms)) / 1000, UTC))

@@ -1,33 +1,35 @@
 """`POST /analytics/events`: validate, name, publish; acknowledge when Kafka has it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import orjson
 import structlog
 from fastapi import APIRouter, Request, Response
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder
-from pydantic import BaseModel, Field
-from uuid_utils import uuid7
+from pydantic import BaseModel
 
 from api.analytics import cloud_events
 from api.analytics.cloud_events import Form
+from api.analytics.publishing_events import (
+    Accepted,
+    BatchResult,
+    publish_batch,
+    publish_one,
+    refuse_count,
+)
 from api.bodies import headers_of, parse_json, read_body
 from api.identity.access import Access, declared
 from api.identity.principal import Role
-from api.problems import FieldProblem, Problem, documented, field_problem, unavailable
-from api.publishing import KafkaUnavailable, Message
-from api.state import clock, publisher
-from schemas.cloud_events import BATCH_MEDIA_TYPE, MEDIA_TYPE, CloudEvent
+from api.problems import documented
+from api.state import clock
+from schemas.cloud_events import BATCH_MEDIA_TYPE, MEDIA_TYPE
 from schemas.decoding import (
     InvalidEvent,
     WireEvent,
-    canonical_time,
     decode_wire_event,
-    encode_wire_event,
     explain_new_event,
     is_canonical,
     latest_occurred_at,
@@ -35,7 +37,6 @@ from schemas.decoding import (
 from schemas.events import NewEvent
 from schemas.json_schemas import CloudEventDocument
 from schemas.limits import MAX_EVENTS_PER_REQUEST
-from schemas.topics import event_key, topic_for
 
 log = structlog.get_logger()
 
@@ -43,34 +44,8 @@ ACCESS: Final = Access([Role.PRODUCER])
 
 router = APIRouter(tags=["analytics"], dependencies=[declared(ACCESS)])
 
-Checked = WireEvent | CloudEvent
-"""An event that can be published."""
-
 _decode_batch: Final = Decoder(list[WireEvent]).decode
 _split_batch: Final = Decoder(list[Raw]).decode
-
-
-class Accepted(BaseModel):
-    """One event, and Kafka has it."""
-
-    event_id: Annotated[str, Field(examples=["019ab0c2-7f00-7c3e-8f00-2a1b3c4d5e6f"])]
-
-
-class ItemResult(BaseModel):
-    """What became of one event of an array."""
-
-    index: int
-    status: Literal["accepted", "rejected"]
-    event_id: str | None = None
-    error: FieldProblem | None = None
-
-
-class BatchResult(BaseModel):
-    """What became of an array of events; the good ones are in, whatever the others are."""
-
-    accepted: int
-    rejected: int
-    items: list[ItemResult]
 
 
 _EXAMPLE: Final = {
@@ -154,16 +129,16 @@ async def ingest_events(request: Request) -> Response:
     body = await read_body(request, headers)
     now = clock(request)()
     if form is Form.BINARY:
-        return await _ingest_one(
+        return await publish_one(
             request, lambda: cloud_events.binary_event(request, body, now), now
         )
     value = parse_json(body)
     if form is not Form.PLAIN:
         return await _ingest_cloud_events(request, form, body, value, now)
     if isinstance(value, list):
-        _refuse_count(len(value))
-        return await _ingest_batch(request, _batch(body, now), now)
-    return await _ingest_one(request, lambda: _one(body, now), now)
+        refuse_count(len(value), MAX_EVENTS_PER_REQUEST)
+        return await publish_batch(request, _batch(body, now), now)
+    return await publish_one(request, lambda: _one(body, now), now)
 
 
 async def _ingest_cloud_events(
@@ -171,49 +146,9 @@ async def _ingest_cloud_events(
 ) -> Response:
     cloud_events.refuse_other_form(form, is_array=isinstance(value, list))
     if isinstance(value, list):
-        _refuse_count(len(value))
-        return await _ingest_batch(request, cloud_events.batch_events(body, now), now)
-    return await _ingest_one(request, lambda: cloud_events.structured_event(body, now), now)
-
-
-def _refuse_count(count: int) -> None:
-    if not 1 <= count <= MAX_EVENTS_PER_REQUEST:
-        raise field_problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "body",
-            f"the body is an array of {count} events; "
-            f"send 1 to {MAX_EVENTS_PER_REQUEST} in one request",
-        )
-
-
-async def _ingest_one(request: Request, checked: Callable[[], Checked], now: datetime) -> Response:
-    try:
-        event = checked()
-    except InvalidEvent as error:
-        raise field_problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, error.field or "body", error.detail
-        ) from None
-    [event_id] = await _publish(request, [event], now)
-    return _accepted({"event_id": event_id})
-
-
-async def _ingest_batch(
-    request: Request, checked: Sequence[Checked | InvalidEvent], now: datetime
-) -> Response:
-    events = [each for each in checked if not isinstance(each, InvalidEvent)]
-    items = [_item(index, each) for index, each in enumerate(checked)]
-    rejected = len(items) - len(events)
-    if not events:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"none of these events can be used ({rejected}); `items` says why for each",
-            members={"accepted": 0, "rejected": rejected, "items": items},
-        )
-    event_ids = iter(await _publish(request, events, now))
-    for item, each in zip(items, checked, strict=True):
-        if not isinstance(each, InvalidEvent):
-            item["event_id"] = next(event_ids)
-    return _accepted({"accepted": len(events), "rejected": rejected, "items": items})
+        refuse_count(len(value), MAX_EVENTS_PER_REQUEST)
+        return await publish_batch(request, cloud_events.batch_events(body, now), now)
+    return await publish_one(request, lambda: cloud_events.structured_event(body, now), now)
 
 
 def _one(body: bytes, now: datetime) -> WireEvent:
@@ -246,45 +181,3 @@ def _explained(item: bytes, now: datetime) -> WireEvent | InvalidEvent:
         return explain_new_event(item, received_at=now)
     except InvalidEvent as error:
         return cloud_events.misplaced(item, error)
-
-
-def _item(index: int, checked: Checked | InvalidEvent) -> dict[str, object]:
-    if isinstance(checked, InvalidEvent):
-        return {
-            "index": index,
-            "status": "rejected",
-            "error": {"field": checked.field, "detail": checked.detail},
-        }
-    return {"index": index, "status": "accepted", "event_id": None}
-
-
-def _accepted(document: dict[str, object]) -> Response:
-    return Response(orjson.dumps(document), HTTPStatus.ACCEPTED, media_type="application/json")
-
-
-async def _publish(request: Request, events: Sequence[Checked], now: datetime) -> list[str]:
-    """Returns the events' ids when Kafka has all of them."""
-    arrived = canonical_time(now)
-    messages = []
-    event_ids = []
-    for each in events:
-        event = each if isinstance(each, WireEvent) else each.event
-        if event.event_id is None:
-            event.event_id = str(uuid7())
-        event_ids.append(event.event_id)
-        if event.occurred_at is None:
-            event.occurred_at = arrived
-        topic = topic_for(event.event_type)
-        if isinstance(each, WireEvent):
-            key = event_key(topic, event.event_id, event.user_id).encode()
-            messages.append(Message(topic.name, key, encode_wire_event(event)))
-        else:
-            messages.append(cloud_events.message(each, topic))
-    try:
-        await publisher(request).publish(messages)
-    except KafkaUnavailable as error:
-        raise unavailable(
-            f"{error}; send the same events again with these event_ids, they count once",
-            event_ids=event_ids,
-        ) from None
-    return event_ids

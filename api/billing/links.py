@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PORTAL: Final = f"{BILLING}/portal"
 CHECKOUT: Final = f"{BILLING}/checkout"
 
+NOT_SET_UP: Final = "stripe_not_set_up"
+
 _UNCONFIGURED_SECONDS: Final = 60.0
 
 router = APIRouter(tags=["billing"], dependencies=[access(Role.USER)])
@@ -124,6 +126,7 @@ def _sessions(desk: BillingDesk) -> "StripeSessions":
         raise unavailable(
             "nothing can be paid here yet: set STRIPE_API_KEY, and start the API again",
             retry_after=_UNCONFIGURED_SECONDS,
+            code=NOT_SET_UP,
         )
     return desk.sessions
 
@@ -149,4 +152,5 @@ def _no_customer() -> Problem:
 
 
 def _return_url(request: Request, desk: BillingDesk) -> str:
-    return f"{base_url_of(request, desk.public_url)}/"
+    # The page of plans (frontend/src/app/routes.tsx), which reads `checkout`.
+    return f"{base_url_of(request, desk.public_url)}/plan"

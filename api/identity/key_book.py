@@ -1,4 +1,4 @@
-"""The key book: every API key that holds, in memory, as Kafka had it a moment ago."""
+"""The key book: every API key and site that holds, in memory, as Kafka had it a moment ago."""
 
 from time import monotonic
 from typing import Final, Self
@@ -8,14 +8,16 @@ from pydantic import ValidationError
 
 from api.following import Record, TopicFollower
 from api.problems import unavailable
-from schemas.api_keys import ApiKey, decode_key, hash_of
+from schemas.api_keys import ApiKey, hash_of
+from schemas.key_messages import AnyKey, decode_key
 from schemas.servers import KafkaSettings
+from schemas.sites import Site
 from schemas.topics import API_KEYS
 
 log = structlog.get_logger()
 
 MAX_KEYS: Final = 100_000
-"""So many keys that hold are taken into memory, at some 1.5 kB each."""
+"""So many keys and sites that hold are taken into memory, at some 1.5 kB each."""
 CHECK_SECONDS: Final = 1.0
 """How long Kafka, which is asked every second, may take to say whether anything was missed. When
 a connection hangs, a revocation is felt after both, and after stopping and connecting again."""
@@ -24,12 +26,12 @@ STALE_SECONDS: Final = 5.0
 
 
 class HeldKeys:
-    """The keys that hold, by their hash; of a revoked one nothing is kept."""
+    """The keys that hold, by their hash, and the sites; of a revoked one nothing is kept."""
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
         self._by_hash: dict[str, ApiKey] = {}
-        self._by_id: dict[str, ApiKey] = {}
+        self._by_id: dict[str, AnyKey] = {}
         self._refused = False
 
     def __len__(self) -> int:
@@ -37,6 +39,10 @@ class HeldKeys:
 
     def find(self, secret_hash: str) -> ApiKey | None:
         return self._by_hash.get(secret_hash)
+
+    def find_site(self, site_id: str) -> Site | None:
+        found = self._by_id.get(site_id)
+        return found if isinstance(found, Site) else None
 
     def take(self, message_key: bytes | None, value: bytes | None) -> None:
         """Takes one message of `api-keys`: the last one about a key holds.
@@ -55,21 +61,22 @@ class HeldKeys:
 
     def _drop(self, key_id: str) -> None:
         known = self._by_id.pop(key_id, None)
-        if known is not None:
+        if isinstance(known, ApiKey):
             self._by_hash.pop(known.secret_hash, None)
 
-    def _add(self, key: ApiKey) -> None:
+    def _add(self, key: AnyKey) -> None:
         if len(self._by_id) >= self._max_keys:
             if not self._refused:
                 log.error(
                     "too many API keys: those beyond the limit do not work; revoke unused ones",
                     limit=self._max_keys,
-                    first_refused=key.key_id,
+                    first_refused=key.message_key,
                 )
             self._refused = True
             return
-        self._by_id[key.key_id] = key
-        self._by_hash[key.secret_hash] = key
+        self._by_id[key.message_key] = key
+        if isinstance(key, ApiKey):
+            self._by_hash[key.secret_hash] = key
 
 
 class KeyBook:
@@ -121,9 +128,16 @@ class KeyBook:
         """
         # A dictionary tells by its time how much of a hash it knows: nothing about the key.
         secret_hash = hash_of(presented)
+        return self._read_whole().find(secret_hash)
+
+    def find_site(self, site_id: str) -> Site | None:
+        """The site, if it exists and is not revoked. Raises Problem (503) as `find` does."""
+        return self._read_whole().find_site(site_id)
+
+    def _read_whole(self) -> HeldKeys:
         if self._held is None:
             raise unavailable(f"the API keys are not known yet: {self._follower.problem()}")
-        return self._held.find(secret_hash)
+        return self._held
 
     def _begin(self) -> None:
         self._being_read = HeldKeys(self._max_keys)

@@ -2,7 +2,7 @@
 
 Credentials in a URL: proxies, histories and logs keep URLs. And on a Weir that lets in who gives
 no credentials: what comes from elsewhere, through a proxy or by a browser that a page of another
-site makes send it.
+site makes send it. Events of websites come from other sites; who may send them is asked there.
 """
 
 import re
@@ -47,6 +47,7 @@ _CREDENTIALS: Final = re.compile(
 _LOOPBACK: Final = r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?"
 _LOOPBACK_HOST: Final = re.compile(_LOOPBACK.encode(), re.IGNORECASE)
 _LOOPBACK_ORIGIN: Final = re.compile(rb"https?://" + _LOOPBACK.encode(), re.IGNORECASE)
+_OF_WEBSITES: Final = re.compile(r"/sites/[^/]+/events")
 _OF_PROXIES: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
 _OF_PROXIES_PREFIX: Final = b"x-forwarded-"
 
@@ -68,6 +69,11 @@ class Screening:
                 await problem_response(problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def is_loopback_origin(origin: bytes) -> bool:
+    """Whether an `Origin` is a page of this machine, on any port."""
+    return _LOOPBACK_ORIGIN.fullmatch(origin) is not None
 
 
 def _credentials_in_url(scope: Scope) -> Problem | None:
@@ -100,7 +106,11 @@ def _from_elsewhere(scope: Scope) -> Problem | None:
         if name == b"host" and not _LOOPBACK_HOST.fullmatch(value):
             return _misdirected("as 127.0.0.1 or localhost alone")
         # A page can send a form to 127.0.0.1 without reading the answer.
-        if name == b"origin" and not _LOOPBACK_ORIGIN.fullmatch(value):
+        if (
+            name == b"origin"
+            and not is_loopback_origin(value)
+            and not _OF_WEBSITES.fullmatch(scope["path"])
+        ):
             return Problem(
                 HTTPStatus.FORBIDDEN,
                 "with WEIR_AUTH=local this answers no pages of other sites; "

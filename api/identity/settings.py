@@ -11,7 +11,8 @@ MIN_SECRET_BYTES: Final = 32
 """An HMAC key shorter than its hash is the weakest part of it (RFC 7518, 3.2)."""
 
 
-def _long_enough(secret: SecretStr) -> SecretStr:
+def long_enough(secret: SecretStr) -> SecretStr:
+    """Validates that a secret that is set cannot be guessed."""
     if 0 < len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(
             f"must be at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one"
@@ -32,7 +33,7 @@ class TokenSettings(Settings):
     jwt_secret: Annotated[
         SecretStr,
         Field(alias="WEIR_JWT_SECRET", description="Tokens signed with it (HS256) are taken."),
-        AfterValidator(_long_enough),
+        AfterValidator(long_enough),
     ] = SecretStr("")
     jwks_url: Annotated[
         str,

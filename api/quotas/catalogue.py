@@ -25,6 +25,14 @@ class PlanEntry(BaseModel):
     name: Annotated[str, Field(examples=["pro"])]
     title: Annotated[str, Field(examples=["Pro"])]
     limit: Annotated[int, Field(ge=0, examples=[1000], description="Credits of a period.")]
+    price: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[0-9]+\.[0-9]{2}$",
+            description="A month, in whole units of `currency`; null: it is not sold.",
+            examples=["19.00"],
+        ),
+    ]
     unlocks: Annotated[list[str], Field(examples=[["x", "linkedin"]])]
 
 
@@ -33,6 +41,7 @@ class PlanCatalogue(BaseModel):
 
     version: Annotated[int, Field(description="Grows with every change.")]
     default: Annotated[str, Field(description="The plan of users who are on none.")]
+    currency: Annotated[str, Field(description="ISO 4217, in lower case.", examples=["usd"])]
     plans: list[PlanEntry]
 
 
@@ -58,11 +67,13 @@ def _written(catalogue: Catalogue) -> bytes:
         {
             "version": catalogue.version,
             "default": catalogue.default,
+            "currency": catalogue.currency,
             "plans": [
                 {
                     "name": plan.name,
                     "title": plan.title,
                     "limit": plan.limit,
+                    "price": f"{plan.price // 100}.{plan.price % 100:02}" if plan.price else None,
                     "unlocks": list(plan.unlocks),
                 }
                 for plan in catalogue.plans.values()

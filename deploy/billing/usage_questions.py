@@ -79,6 +79,8 @@ WITH
                 if(
                     -- A number that no machine holds: no reader of JSON takes it.
                     NOT isValidJSON(e.metadata)
+                        -- What a page sent is not billed (streams/billing/metering.py).
+                        OR has(keys, 'weir_site')
                         OR has(of_meters, -1)
                         OR (names AND NOT names_right),
                     0,

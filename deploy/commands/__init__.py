@@ -25,10 +25,12 @@ def main() -> None:
         generate,
         keys,
         migrate,
+        openapi,
         quota,
         quotas,
         replay,
         sink,
+        sites,
         social,
         stripe,
         token,
@@ -48,6 +50,7 @@ def main() -> None:
         social.social,
         migrate.migrate,
         topics.topics,
+        openapi.openapi,
         generate.generate,
         replay.replay,
         billing.billing,
@@ -57,6 +60,7 @@ def main() -> None:
         app.command()(command)
     app.add_typer(dead_letters.dead_letters, name="dead-letters")
     app.add_typer(keys.keys, name="keys")
+    app.add_typer(sites.sites, name="sites")
     app.add_typer(quota.quota, name="quota")
     app.add_typer(stripe.stripe, name="stripe")
     app()

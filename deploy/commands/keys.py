@@ -1,22 +1,17 @@
 """`weir keys`: creates, lists and revokes API keys."""
 
-import asyncio
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from deploy.api_keys import Listing
+    from deploy.keys_shown import Item
     from schemas.api_keys import ApiKey
-    from schemas.servers import KafkaSettings
 
-# sysexits.h, as `weir dead-letters` uses them.
-EXIT_FAILED = 1
-EXIT_TRY_AGAIN = 75
-
-_Result = TypeVar("_Result")
+COMMAND = "weir keys"
 
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -41,15 +36,16 @@ def create(
       75   Kafka cannot be asked now
     """
     from deploy.api_keys import write_key
+    from deploy.keys_shown import asked, line
     from schemas.api_keys import create_key
 
     try:
         presented, key = create_key(kind, name, datetime.now(UTC))
     except ValueError:
         raise typer.BadParameter("must be 1 to 100 printable characters.") from None
-    _asked(lambda kafka: write_key(kafka, key))
+    asked(COMMAND, lambda kafka: write_key(kafka, key))
     if as_json:
-        typer.echo(_line(_item(key) | {"key": presented}))
+        typer.echo(line(_item(key) | {"key": presented}))
         return
     typer.echo(f"{key.key_id} is a {kind} key. It is shown this once:", err=True)
     typer.echo(presented)
@@ -66,20 +62,17 @@ def list_(as_json: AsJson = False) -> None:
       1    they cannot be listed
       75   Kafka cannot be asked now
     """
-    from deploy.api_keys import read_keys
+    from deploy.keys_shown import show_list
 
-    listing = _asked(read_keys)
-    items = [
-        _item(key) | {"last_used_at": _written(listing.last_used.get(key.key_id))}
-        for key in sorted(listing.keys.values(), key=lambda key: (key.created_at, key.key_id))
-    ]
-    if as_json:
-        for item in items:
-            typer.echo(_line(item))
-    elif items:
-        _print_table(items)
-    else:
-        typer.echo("There are none.")
+    columns = {
+        "id": "key_id",
+        "kind": "kind",
+        "name": "name",
+        "created": "created_at",
+        "last used": "last_used_at",
+        "revoked": "revoked_at",
+    }
+    show_list(COMMAND, _keys, _item, columns, as_json=as_json)
 
 
 @keys.command()
@@ -92,83 +85,23 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", show_default=Fals
       1    there is none with this id, or it was revoked before
       75   Kafka cannot be asked now: run it again
     """
-    from deploy.api_keys import read_keys, write_key
+    from deploy import keys_shown
 
-    key = _asked(read_keys).keys.get(key_id)
-    if key is None:
-        _fail(EXIT_FAILED, f"there is no key {key_id!r}; `weir keys list` lists those there are")
-    if key.revoked_at is not None:
-        _fail(EXIT_FAILED, f"{key_id} was revoked at {_written(key.revoked_at)}")
-    revoked = key.model_copy(update={"revoked_at": datetime.now(UTC)})
-    _asked(lambda kafka: write_key(kafka, revoked))
-    typer.echo(f"revoked {key_id} ({key.name})")
+    keys_shown.revoke(COMMAND, "key", _keys, key_id)
 
 
-def _asked(question: "Callable[[KafkaSettings], Coroutine[None, None, _Result]]") -> _Result:
-    """What Kafka answers; when it does not, the process ends and says why."""
-    from deploy.api_keys import KafkaAway, TopicsMissing
-    from schemas.servers import KafkaSettings
-    from schemas.settings import read_settings_or_exit
-
-    settings = read_settings_or_exit(KafkaSettings)
-    try:
-        return asyncio.run(question(settings))
-    except TopicsMissing as error:
-        _fail(EXIT_FAILED, str(error))
-    except KafkaAway as error:
-        _fail(
-            EXIT_TRY_AGAIN,
-            f"{error}. Is it running? Check KAFKA_BOOTSTRAP_SERVERS or WEIR_KAFKA_PORT.",
-        )
+def _keys(listing: "Listing") -> "Mapping[str, ApiKey]":
+    return listing.keys
 
 
-def _item(key: "ApiKey") -> dict[str, str | None]:
-    """All about a key but its hash, times as text."""
+def _item(key: "ApiKey") -> "Item":
+    """All about a key but its hash."""
+    from deploy.keys_shown import written
+
     return {
         "key_id": key.key_id,
         "kind": key.kind,
         "name": key.name,
-        "created_at": _written(key.created_at),
-        "revoked_at": _written(key.revoked_at),
+        "created_at": written(key.created_at),
+        "revoked_at": written(key.revoked_at),
     }
-
-
-def _written(time: datetime | None) -> str | None:
-    return None if time is None else f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _line(item: dict[str, str | None]) -> str:
-    import json
-
-    return json.dumps(item)
-
-
-def _print_table(items: list[dict[str, str | None]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    columns = {
-        "id": "key_id",
-        "kind": "kind",
-        "name": "name",
-        "created": "created_at",
-        "last used": "last_used_at",
-        "revoked": "revoked_at",
-    }
-    for title in columns:
-        table.add_column(title, no_wrap=title != "name", overflow="fold")
-    for item in items:
-        # As text: brackets in a name are no markup.
-        table.add_row(*(Text(item[name] or "-") for name in columns.values()))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # In a file or pipe lines are not folded.
-        console = Console(highlight=False, width=400)
-    console.print(table)
-
-
-def _fail(code: int, problem: str) -> NoReturn:
-    sys.stderr.write(f"weir keys: {problem}\n")
-    raise typer.Exit(code)

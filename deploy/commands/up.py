@@ -34,7 +34,7 @@ def up() -> None:
 
 def _up() -> int:
     from deploy.local.data_dir import DataDirError, owned
-    from deploy.local.identity import GivenIdentity, local_identity
+    from deploy.local.identity import GivenIdentity, local_identity, local_visitor_secret
     from deploy.local.ports import is_free
     from deploy.local.settings import LocalSettings
     from deploy.secret_files import NotASecret
@@ -52,13 +52,16 @@ def _up() -> int:
             if taken:
                 sys.stderr.write("\n".join(taken) + "\n")
                 return 1
-            identity = local_identity(given)
+            identity = local_identity(given) | local_visitor_secret(given)
             return asyncio.run(_supervise(settings, identity))
     except DataDirError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except NotASecret as error:
-        sys.stderr.write(f"{error}: put the right file back, or delete it and tokens end.\n")
+        sys.stderr.write(
+            f"{error}: put the right file back, or delete it: then tokens (jwt-secret), or the "
+            "names of today's visitors (visitor-secret), end.\n"
+        )
         return 1
 
 

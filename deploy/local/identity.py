@@ -1,9 +1,9 @@
-"""Who may ask the Weir of this machine: everybody on it, and those with a token of its secret."""
+"""Who asks the Weir of this machine: everybody on it, and by secrets that it keeps itself."""
 
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from api.identity.settings import TokenSettings
 from deploy.secret_files import read_or_create_secret
@@ -14,6 +14,7 @@ class GivenIdentity(TokenSettings):
     """What the user has set, and where this machine keeps what it made itself."""
 
     auth: Annotated[str, Field(alias="WEIR_AUTH")] = ""
+    visitor_secret: Annotated[SecretStr, Field(alias="WEIR_VISITOR_SECRET")] = SecretStr("")
     data_dir: Annotated[Path, Field(alias="WEIR_DATA_DIR")] = Path(".weir")
 
     @property
@@ -26,6 +27,11 @@ class GivenIdentity(TokenSettings):
         """Holds the secret that tokens are signed with where none is set."""
         return self.data_dir.expanduser() / "jwt-secret"
 
+    @property
+    def visitor_secret_file(self) -> Path:
+        """Holds the secret that visitors of websites are named with where none is set."""
+        return self.data_dir.expanduser() / "visitor-secret"
+
 
 def local_identity(given: GivenIdentity) -> dict[str, str]:
     """The API's environment beside what is set: local, and a secret that is made once.
@@ -36,6 +42,16 @@ def local_identity(given: GivenIdentity) -> dict[str, str]:
     if not given.names_keys:
         environment["WEIR_JWT_SECRET"] = read_or_create_secret(given.secret_file).hex()
     return environment
+
+
+def local_visitor_secret(given: GivenIdentity) -> dict[str, str]:
+    """The API's environment beside what is set: one secret, so that a visitor keeps the day's name.
+
+    Raises as `local_identity` does.
+    """
+    if given.visitor_secret.get_secret_value():
+        return {}
+    return {"WEIR_VISITOR_SECRET": read_or_create_secret(given.visitor_secret_file).hex()}
 
 
 def identity_made_here() -> dict[str, str]:

@@ -131,7 +131,7 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         "api",
         "API",
         _python("deploy.commands", "api"),
-        environment={**environment, **identity},
+        environment={**environment, **settings.pages, **identity},
         stop_deadline=5.0,
         after=prepared,
         probe=answers(settings.api_port, "/readyz"),

@@ -1,13 +1,16 @@
 """The settings of Weir on one machine: ports, the data folder, servers used instead."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
 from deploy.local.ports import LOOPBACK
 from schemas.settings import Settings
+
+BUILT_PAGES: Final = Path(__file__).parents[2] / "frontend" / "dist"
+"""Where `make pages` builds them."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -26,6 +29,8 @@ class LocalSettings(Settings):
     kafka_elsewhere: Annotated[str, Field(alias="KAFKA_BOOTSTRAP_SERVERS")] = ""
     stripe_key: Annotated[SecretStr, Field(alias="STRIPE_API_KEY")] = SecretStr("")
     clickhouse_elsewhere: Annotated[SecretStr, Field(alias="CLICKHOUSE_URL")] = SecretStr("")
+
+    pages_dir: Annotated[str, Field(alias="WEIR_PAGES_DIR")] = ""
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
@@ -63,6 +68,12 @@ class LocalSettings(Settings):
     def bills(self) -> bool:
         """Whether use is reported to Stripe."""
         return bool(self.stripe_key.get_secret_value())
+
+    @property
+    def pages(self) -> dict[str, str]:
+        """The API's environment about the pages: those of this checkout, once they are built."""
+        built = not self.pages_dir and (BUILT_PAGES / "index.html").is_file()
+        return {"WEIR_PAGES_DIR": str(BUILT_PAGES)} if built else {}
 
     @property
     def bootstrap_servers(self) -> str:

@@ -14,6 +14,8 @@ from schemas.meters import Meter, Meters
 from schemas.quotas import LATEST_MOMENT
 from streams.failures import Invalid
 
+SITE: Final = "weir_site"
+"""The member of an event's metadata by which the edge marks what the page of a website sent."""
 CUSTOMER: Final = "stripe_customer_id"
 """The member of an event's metadata that names its customer."""
 
@@ -24,12 +26,15 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 def usage_of(event: WireEvent, arrived_at: datetime, meters: Meters) -> Iterator[UsageCounted]:
     """The use of each meter that the event counts for. Raises Invalid for a value that is none.
 
-    Nothing when it names neither a customer nor a user: it is nobody's.
+    Nothing when it names neither a customer nor a user: it is nobody's. Nothing either of what a
+    page sent: whoever loads the page could bill anybody.
     """
     counting = meters.of(event.event_type)
     if not counting:
         return
     metadata = orjson.loads(bytes(event.metadata))
+    if SITE in metadata:
+        return
     customer = _customer(metadata)
     if customer is None and event.user_id is None:
         return

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.api_keys import PATTERN, ApiKey, Kind, create_key, decode_key, hash_of, is_whole
+from schemas.api_keys import PATTERN, ApiKey, Kind, create_key, hash_of, is_whole
+from schemas.key_messages import decode_key
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 

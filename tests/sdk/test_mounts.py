@@ -22,6 +22,8 @@ async def test_weir_records_its_own_requests_without_an_end_to_them(weir: Weir) 
             "/analytics/events", {"event_type": "page_view", "path": f"/{number}"}
         )
         assert status == 202
+    status, _ = await weir.post("/sites/demo/events", [{"event_type": "page_view", "path": "/"}])
+    assert status == 403
     await weir.get("/analytics/summary")
     # Nobody decides here, and it is a request all the same.
     status, _ = await weir.post("/api/user/plan", {"count": 1})

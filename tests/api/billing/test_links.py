@@ -60,7 +60,7 @@ async def test_a_customer_gets_to_the_portal(billed: Billed) -> None:
     assert answer.headers["Cache-Control"] == "private, no-store"
     opened = session(billed, answer.json["url"])
     assert opened["customer"] == customer_id
-    assert opened["return_url"] == f"{billed.weir.url}/"
+    assert opened["return_url"] == f"{billed.weir.url}/plan"
 
 
 async def test_who_is_no_customer_is_told_to_start_with_the_checkout(billed: Billed) -> None:
@@ -109,8 +109,8 @@ async def test_a_user_gets_to_the_checkout_of_a_plan(billed: Billed, pro: str) -
     assert opened["client_reference_id"] == person.user_id
     assert opened["metadata"] == {"user_id": person.user_id}
     assert opened["subscription_data"] == {"metadata": {"user_id": person.user_id}}
-    assert opened["success_url"] == f"{billed.weir.url}/?checkout=success"
-    assert opened["cancel_url"] == f"{billed.weir.url}/?checkout=cancelled"
+    assert opened["success_url"] == f"{billed.weir.url}/plan?checkout=success"
+    assert opened["cancel_url"] == f"{billed.weir.url}/plan?checkout=cancelled"
     assert billed.stripe.objects.customers[opened["customer"]]["metadata"] == {
         "user_id": person.user_id
     }
@@ -196,7 +196,9 @@ async def test_without_a_key_it_says_which_setting_is_missing(unbilled: Weir) ->
     person = somebody(unbilled)
     for path, document in ((PORTAL, None), (CHECKOUT, PRO)):
         answer = await person.ask("POST", path, document)
-        assert "STRIPE_API_KEY" in answer.problem(503)["detail"]
+        problem = answer.problem(503)
+        assert "STRIPE_API_KEY" in problem["detail"]
+        assert problem["code"] == "stripe_not_set_up"
         assert int(answer.headers["Retry-After"]) > 0
     # What was used is shown without Stripe.
     assert (await person.ask("GET", "/api/user/billing")).status == 200

@@ -17,15 +17,17 @@ from api.identity.key_book import STALE_SECONDS, HeldKeys, KeyBook
 from api.problems import Problem
 from deploy.api_keys import write_key
 from schemas.api_keys import ApiKey, create_key
+from schemas.key_messages import AnyKey
 from schemas.servers import KafkaSettings
+from schemas.sites import create_site
 from tests.services import Services
 from tests.weir import Weir, throwaway_weir
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
 
-def message(key: ApiKey) -> tuple[bytes, bytes]:
-    return key.key_id.encode(), key.model_dump_json().encode()
+def message(key: AnyKey) -> tuple[bytes, bytes]:
+    return key.message_key.encode(), key.model_dump_json().encode()
 
 
 def revoked(key: ApiKey) -> ApiKey:
@@ -51,6 +53,34 @@ def test_a_key_that_was_deleted_by_hand_is_not_found() -> None:
     held.take(*message(key))
     held.take(key.key_id.encode(), None)
     assert held.find(key.secret_hash) is None
+
+
+def test_sites_are_held_beside_keys_and_not_taken_for_them() -> None:
+    held = HeldKeys(max_keys=2)
+    _, key = create_key("write", "shop", NOW)
+    site = create_site("shop", ("https://shop.example",), NOW)
+    held.take(*message(key))
+    held.take(*message(site))
+    assert held.find_site(site.site_id) == site
+    assert held.find_site(key.key_id) is None
+    assert held.find(site.site_id) is None
+    assert held.find(key.secret_hash) == key
+    moved = site.model_copy(update={"origins": ("https://moved.example",)})
+    held.take(*message(moved))
+    assert held.find_site(site.site_id) == moved
+    held.take(*message(site.model_copy(update={"revoked_at": NOW})))
+    assert held.find_site(site.site_id) is None
+    # They count together.
+    held.take(*message(site))
+    third = create_site("third", ("https://third.example",), NOW)
+    held.take(*message(third))
+    assert held.find_site(third.site_id) is None
+    with pytest.raises(ValueError, match=r"."):
+        held.take(site.site_id.encode(), b"{}")
+    assert held.find_site(site.site_id) is None
+    held.take(key.key_id.encode(), None)
+    assert held.find(key.secret_hash) is None
+    assert len(held) == 0
 
 
 def of_a_newer_release(key: ApiKey) -> bytes:
@@ -110,6 +140,9 @@ def test_before_all_keys_are_read_it_says_that_it_cannot_know() -> None:
         book.find(create_key("read", "report", NOW)[0])
     assert caught.value.status == 503
     assert caught.value.headers["Retry-After"] == "1"
+    with pytest.raises(Problem) as caught:
+        book.find_site("site_aaaaaaaaaaaaaaaa")
+    assert caught.value.status == 503
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

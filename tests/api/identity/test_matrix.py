@@ -78,12 +78,17 @@ POST: Final = "/social/posts/{post_id}"
 NO_POST: Final = f"/social/posts/{uuid4()}"
 BOB: Final = "/api/users/bob"
 NEVER_CHARGED: Final = "/api/users/never-charged"
+SITE: Final = "/sites/{site}/events"
+NO_SITE: Final = "/sites/site_aaaaaaaaaaaaaaaa/events"
 NO_SPEND: Final = f'{{"spend_id": "{uuid4()}"}}'.encode()
 
 MATRIX: Final = (
     row("POST", EVENTS, Role.PRODUCER, 202, body=b'{"event_type": "page_view", "path": "/matrix"}'),
     row("GET", EVENTS, Role.ANALYST, 200),
+    row("POST", SITE, None, 404, target=NO_SITE, body=b"[]"),
+    row("OPTIONS", SITE, None, 404, target=NO_SITE),
     row("GET", "/analytics/export", Role.ANALYST, 200, target="/analytics/export?path=/matrix"),
+    row("GET", "/analytics/live", Role.ANALYST, 200, target="/analytics/live?seconds=0"),
     row("GET", "/analytics/summary", Role.ANALYST, 200),
     row(
         "GET",
@@ -131,6 +136,7 @@ MATRIX: Final = (
     row("POST", "/stripe/webhook", None, 400, body=b"{}"),
     row("GET", "/schemas/", None, 200),
     row("GET", "/schemas/{name}.json", None, 200, target="/schemas/event.json"),
+    row("GET", "/pages/settings", None, 200),
     row("GET", "/healthz", None, 200),
     row("GET", "/readyz", None, 200),
     row("GET", "/openapi.json", None, 200),

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.identity import GivenIdentity, identity_made_here, local_identity
+from deploy.local.identity import (
+    GivenIdentity,
+    identity_made_here,
+    local_identity,
+    local_visitor_secret,
+)
 from deploy.secret_files import NotASecret, read_or_create_secret
 
 
 def given(folder: Path, **values: str) -> GivenIdentity:
-    empty = {"auth": "", "jwt_secret": "", "jwks_url": ""}
+    empty = {"auth": "", "jwt_secret": "", "jwks_url": "", "visitor_secret": ""}
     return GivenIdentity.model_validate({**empty, "data_dir": folder, **values})
 
 
@@ -31,6 +36,18 @@ def test_what_is_set_is_left_as_it_is(tmp_path: Path) -> None:
     assert local_identity(given(tmp_path, auth="required", jwt_secret="s" * 32)) == {}
     assert not (tmp_path / "jwt-secret").exists()
     assert list(local_identity(given(tmp_path, auth="required"))) == ["WEIR_JWT_SECRET"]
+
+
+def test_visitors_keep_their_names_by_a_secret_that_stays(tmp_path: Path) -> None:
+    first = local_visitor_secret(given(tmp_path))
+    assert len(first["WEIR_VISITOR_SECRET"]) == 64
+    assert local_visitor_secret(given(tmp_path)) == first
+    assert stat.S_IMODE((tmp_path / "visitor-secret").stat().st_mode) == 0o600
+    assert first["WEIR_VISITOR_SECRET"] not in local_identity(given(tmp_path)).values()
+    assert local_visitor_secret(given(tmp_path, visitor_secret="s" * 32)) == {}
+    (tmp_path / "visitor-secret").write_text("none")
+    with pytest.raises(NotASecret, match="visitor-secret"):
+        local_visitor_secret(given(tmp_path))
 
 
 def test_many_that_start_together_use_one_secret(tmp_path: Path) -> None:

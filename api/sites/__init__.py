@@ -1,0 +1,1 @@
+"""Events from websites: sent by the pages themselves, by a site key that is public."""

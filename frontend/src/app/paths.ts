@@ -1,0 +1,3 @@
+/** The paths of the pages. */
+
+export const PATHS = { dashboard: "/", social: "/social-generator", plan: "/plan" } as const;

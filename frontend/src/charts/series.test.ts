@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { type Point, trafficOf } from "./series";
+
+const at = (start: string, count: number, visitors = count): Point => ({ start, count, visitors });
+
+test("both series share one axis of time, whatever offset their steps are written with", () => {
+  const series = trafficOf(
+    [at("2026-11-01T00:00:00+01:00", 5, 3), at("2026-11-02T00:00:00+01:00", 7, 4)],
+    [at("2026-10-31T23:00:00Z", 1)],
+  );
+  expect(series.starts).toEqual([1793487600, 1793574000]);
+  expect(series.views).toEqual([5, 7]);
+  expect(series.visitors).toEqual([3, 4]);
+  expect(series.conversions).toEqual([1, 0]);
+});
+
+test("a step that only conversions have is there, in its order", () => {
+  const series = trafficOf(
+    [at("2026-11-02T00:00:00Z", 2)],
+    [at("2026-11-03T00:00:00Z", 4), at("2026-11-01T00:00:00Z", 9)],
+  );
+  expect(series.views).toEqual([0, 2, 0]);
+  expect(series.conversions).toEqual([9, 0, 4]);
+});
+
+test("an hour that the clock shows twice is two steps", () => {
+  const series = trafficOf(
+    [at("2026-10-25T02:00:00+02:00", 1), at("2026-10-25T02:00:00+01:00", 2)],
+    [],
+  );
+  expect(series.views).toEqual([1, 2]);
+});
+
+test("of nothing there is nothing", () => {
+  expect(trafficOf([], [])).toEqual({ starts: [], views: [], visitors: [], conversions: [] });
+});

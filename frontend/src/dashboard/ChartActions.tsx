@@ -1,0 +1,56 @@
+/** What one can do with any chart: read it as a table where it is none, and save its numbers. */
+
+import { Download, LineChart, Table } from "lucide-react";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { saveCsv } from "../api/saving";
+import { IconButton } from "../design/Button";
+
+interface Props {
+  asTable?: boolean;
+  setAsTable?: (asTable: boolean) => void;
+  /** The API's address of the numbers. */
+  address: string;
+  /** Of the file, without its ending. */
+  name: string;
+}
+
+export function ChartActions({ asTable, setAsTable, address, name }: Props) {
+  const { t } = useTranslation();
+  const [state, setState] = useState<"idle" | "saving" | "failed">("idle");
+  const download = async () => {
+    setState("saving");
+    try {
+      await saveCsv(address, name);
+      setState("idle");
+    } catch {
+      setState("failed");
+    }
+  };
+  return (
+    <div className="flex items-center">
+      <span role="status" className="text-bad text-sm">
+        {state === "failed" ? t("dashboard.notSaved") : ""}
+      </span>
+      {setAsTable ? (
+        <IconButton
+          label={asTable ? t("dashboard.asChart") : t("dashboard.asTable")}
+          icon={
+            asTable ? (
+              <LineChart aria-hidden className="size-4" />
+            ) : (
+              <Table aria-hidden className="size-4" />
+            )
+          }
+          onClick={() => setAsTable(!asTable)}
+        />
+      ) : null}
+      <IconButton
+        label={t("dashboard.saveCsv")}
+        icon={<Download aria-hidden className="size-4" />}
+        disabled={state === "saving"}
+        onClick={() => void download()}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,101 @@
+/** What the dashboard shows, as it stands in the address: shared links and reloads show the same. */
+
+export const RANGES = ["1h", "24h", "7d", "30d", "90d", "12mo", "custom"] as const;
+export type Range = (typeof RANGES)[number];
+
+export const INTERVALS = ["minute", "hour", "day", "week", "month"] as const;
+export type Interval = (typeof INTERVALS)[number];
+
+export const BOTS = ["exclude", "include", "only"] as const;
+export type Bots = (typeof BOTS)[number];
+
+/** What one can narrow by; the API's parameters of the same names. */
+export const DIMENSIONS = [
+  "path",
+  "referrer",
+  "country",
+  "device",
+  "browser",
+  "os",
+  "source",
+  "status",
+  "method",
+  "route",
+] as const;
+export type Dimension = (typeof DIMENSIONS)[number];
+
+export interface View {
+  range: Range;
+  /** Days of a custom range, both inclusive, as YYYY-MM-DD in the view's time zone. */
+  first: string;
+  last: string;
+  /** Null: what fits the range. */
+  interval: Interval | null;
+  timeZone: string;
+  bots: Bots;
+  where: Partial<Record<Dimension, string>>;
+}
+
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+export function browserZone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+}
+
+/** Reads an address; what it does not say, or says wrongly, is as it is at first. */
+export function readView(params: URLSearchParams, zone: string): View {
+  const first = dayOf(params.get("first"));
+  const last = dayOf(params.get("last"));
+  const range = oneOf(RANGES, params.get("range")) ?? "7d";
+  const where: View["where"] = {};
+  for (const dimension of DIMENSIONS) {
+    const value = params.get(dimension);
+    if (value !== null) where[dimension] = value;
+  }
+  const usable = range !== "custom" || (first !== "" && last !== "" && first <= last);
+  return {
+    range: usable ? range : "7d",
+    first: usable ? first : "",
+    last: usable ? last : "",
+    interval: oneOf(INTERVALS, params.get("interval")),
+    timeZone: zoneOf(params.get("timezone")) ?? zone,
+    bots: oneOf(BOTS, params.get("bots")) ?? "exclude",
+    where,
+  };
+}
+
+/** Writes it back: only what differs from how it is at first. */
+export function writeView(view: View, zone: string): URLSearchParams {
+  const params = new URLSearchParams();
+  if (view.range !== "7d") params.set("range", view.range);
+  if (view.range === "custom") {
+    params.set("first", view.first);
+    params.set("last", view.last);
+  }
+  if (view.interval !== null) params.set("interval", view.interval);
+  if (view.timeZone !== zone) params.set("timezone", view.timeZone);
+  if (view.bots !== "exclude") params.set("bots", view.bots);
+  for (const dimension of DIMENSIONS) {
+    const value = view.where[dimension];
+    if (value !== undefined) params.set(dimension, value);
+  }
+  return params;
+}
+
+function oneOf<Value extends string>(values: readonly Value[], text: string | null): Value | null {
+  return values.find((each) => each === text) ?? null;
+}
+
+function dayOf(text: string | null): string {
+  const is = text !== null && DAY.test(text) && !Number.isNaN(Date.parse(`${text}T00:00:00Z`));
+  return is ? text : "";
+}
+
+function zoneOf(text: string | null): string | null {
+  if (text === null) return null;
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: text }).resolvedOptions().timeZone;
+  } catch {
+    return null;
+  }
+}

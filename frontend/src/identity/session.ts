@@ -1,0 +1,167 @@
+/** Who uses the pages: the demo user of one machine, or who signed in at the identity provider. */
+
+import type { User, UserManager } from "oidc-client-ts";
+import { answerOf, askAs, client, type Schemas } from "../api/client";
+
+export const RETURN_PATH = "/signed-in";
+
+export type PagesSettings = Schemas["PagesDocument"];
+
+/** Sign-in is needed and cannot be offered. */
+export class SignInMissing extends Error {}
+
+/** Who was here has signed out. */
+export class SignedOut extends Error {}
+
+/**
+ * Signing in did not work, and would not by itself the next time: asking again at once could send
+ * the browser to and fro for ever.
+ *
+ * `declined`: the provider said no, or `reason`. `unreachable`: it gave no answer that can be used.
+ * `refused`: the API does not take the token that it has just given. `insecure`: the browser signs
+ * nobody in at this address.
+ */
+export class SignInFailed extends Error {
+  constructor(
+    readonly why: "declined" | "unreachable" | "refused" | "insecure",
+    readonly reason: string | null = null,
+  ) {
+    super(why);
+  }
+}
+
+export interface Session {
+  settings: PagesSettings;
+  /** Ends it here and at the provider; null where there is nothing to end. */
+  signOut: (() => Promise<void>) | null;
+}
+
+/** A token that is refused so soon was never good: another one would be refused too. */
+const FRESH_MS = 60_000;
+
+/**
+ * Opens the session, or sends the browser to the provider and never returns.
+ *
+ * `ended` is told why, once, when the session ends and the browser stays here. Throws Problem when
+ * the API cannot be asked, SignInMissing and SignInFailed.
+ */
+export async function openSession(
+  ended: (why: SignedOut | SignInFailed) => void,
+): Promise<Session> {
+  const settings = await answerOf(client.GET("/pages/settings"));
+  if (settings.sign_in === "missing") throw new SignInMissing();
+  if (settings.sign_in === "none") return { settings, signOut: null };
+  const provider = await openProvider(settings);
+  let user = await returned(provider);
+  let given = user === null ? Number.NEGATIVE_INFINITY : performance.now();
+  if (user === null) {
+    user = await provider.getUser();
+    if (user === null || user.expired === true) return await signIn(provider);
+  }
+  let current: User | null = user;
+  provider.events.addUserLoaded((renewed) => {
+    current = renewed;
+    given = performance.now();
+  });
+  // Without a refresh token it would need a frame of the provider's, which the pages do not allow.
+  if (user.refresh_token) provider.startSilentRenew();
+  let leaving = false;
+  const leave = async (refused: User | null) => {
+    const fresh = refused?.expired !== true && performance.now() - given < FRESH_MS;
+    await provider.removeUser();
+    if (fresh) throw new SignInFailed("refused");
+    await signIn(provider);
+  };
+  askAs({
+    token: () => current?.access_token ?? null,
+    refused: () => {
+      // Many questions may be refused at once; the browser leaves once.
+      if (leaving) return;
+      leaving = true;
+      leave(current).catch(ended);
+    },
+  });
+  return {
+    settings,
+    signOut: async () => {
+      leaving = true;
+      current = null;
+      // The browser may keep this page as it is, and show it again when one goes back.
+      window.addEventListener("pageshow", (event) => {
+        if (event.persisted) window.location.reload();
+      });
+      try {
+        await provider.signoutRedirect();
+      } catch {
+        // The provider has no page for it, or is away: forgotten here, at least.
+        await provider.removeUser();
+        ended(new SignedOut());
+      }
+    },
+  };
+}
+
+async function openProvider(settings: PagesSettings): Promise<UserManager> {
+  if (!window.isSecureContext) throw new SignInFailed("insecure");
+  // Only who signs in needs it.
+  const { UserManager, WebStorageStateStore } = await import("oidc-client-ts");
+  // Tokens, and what is remembered while one signs in, go with the tab.
+  const store = window.sessionStorage;
+  return new UserManager({
+    authority: settings.authority ?? "",
+    client_id: settings.client_id ?? "",
+    scope: settings.scope ?? "openid",
+    redirect_uri: window.location.origin + RETURN_PATH,
+    // One goes back past the provider, not to the page that leads there again.
+    redirectMethod: "replace",
+    post_logout_redirect_uri: `${window.location.origin}/`,
+    // Code flow with PKCE is the library's only one.
+    userStore: new WebStorageStateStore({ store }),
+    stateStore: new WebStorageStateStore({ store }),
+    automaticSilentRenew: false,
+  });
+}
+
+/**
+ * The user who comes back from the provider, at the place that they left; null: none does.
+ *
+ * Throws SignInFailed, at that place too.
+ */
+async function returned(provider: UserManager): Promise<User | null> {
+  if (window.location.pathname !== RETURN_PATH) return null;
+  const { ErrorResponse, SigninState } = await import("oidc-client-ts");
+  const answer = window.location.href;
+  const said = new URL(answer).searchParams;
+  const begun = await provider.settings.stateStore.get(said.get("state") ?? "");
+  const left = begun === null ? null : (await SigninState.fromStorageString(begun)).data;
+  // The answer can be used once: it must not be found there when the page is loaded again.
+  window.history.replaceState(null, "", placeOf(left));
+  if (begun === null) {
+    // What anybody may have written into the address is not shown.
+    if (said.has("error")) throw new SignInFailed("declined");
+    // Loaded again, or begun in another tab.
+    return null;
+  }
+  try {
+    return await provider.signinRedirectCallback(answer);
+  } catch (error) {
+    if (error instanceof ErrorResponse) {
+      throw new SignInFailed("declined", error.error_description ?? error.error);
+    }
+    throw new SignInFailed("unreachable");
+  }
+}
+
+function placeOf(left: unknown): string {
+  return typeof left === "string" && /^\/(?![/\\])/.test(left) ? left : "/";
+}
+
+async function signIn(provider: UserManager): Promise<never> {
+  const { pathname, search, hash } = window.location;
+  try {
+    await provider.signinRedirect({ state: pathname + search + hash });
+  } catch {
+    throw new SignInFailed("unreachable");
+  }
+  return await new Promise<never>(() => {});
+}

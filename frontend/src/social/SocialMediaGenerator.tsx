@@ -1,0 +1,73 @@
+/** A prompt becomes posts: the form, and beside it what is being made. */
+
+import { useRef } from "react";
+import { useTranslation } from "react-i18next";
+import { Card } from "../design/Card";
+import { useDraft } from "./draft";
+import { failedPostOf, useGeneration } from "./generation";
+import { PostForm } from "./PostForm";
+import { PostResult } from "./PostResult";
+import type { NewPost } from "./platforms";
+import { isRunning, usePost } from "./posts";
+import { useShownPost } from "./shown_post";
+import { useWatching } from "./watching";
+
+export function SocialMediaGenerator() {
+  const { t } = useTranslation();
+  const { draft, change, taken } = useDraft();
+  const { id, moved, show, close } = useShownPost();
+  const region = useRef<HTMLDivElement>(null);
+  const post = usePost(id);
+  const watching = useWatching(post.data);
+  const generation = useGeneration((made) => {
+    taken();
+    show(made, focusIsWithin(region.current));
+  });
+  const makes = post.data !== undefined && isRunning(post.data) && post.data.asked !== undefined;
+  const busy = generation.isPending || makes;
+  const generate = (wanted: NewPost) => {
+    if (!busy) generation.mutate(wanted);
+  };
+  return (
+    <div
+      ref={region}
+      className="grid items-start gap-5 lg:grid-cols-[minmax(0,24rem)_minmax(0,1fr)]"
+    >
+      <Card title={t("social.newPost")}>
+        <PostForm
+          draft={draft}
+          change={(part) => {
+            change(part);
+            // What was wrong with it may be put right now.
+            if (generation.isError) generation.reset();
+          }}
+          busy={busy}
+          error={failedPostOf(generation.error) === null ? generation.error : null}
+          generate={generate}
+          again={() => generation.variables && generate(generation.variables)}
+        />
+      </Card>
+      <PostResult
+        id={id}
+        post={post}
+        watching={watching}
+        moved={moved}
+        busy={busy}
+        generate={(wanted) => {
+          change(wanted);
+          generate(wanted);
+        }}
+        close={() => {
+          close();
+          region.current?.querySelector("textarea")?.focus();
+        }}
+      />
+    </div>
+  );
+}
+
+/** Whether whoever pressed the button has not gone elsewhere meanwhile. */
+function focusIsWithin(element: HTMLElement | null): boolean {
+  const { activeElement, body } = document;
+  return activeElement === null || activeElement === body || !!element?.contains(activeElement);
+}
