@@ -11,16 +11,12 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.pages.opened import NARROW, opened, weir_with_pages
+from tests.pages.opened import CHROME, NARROW, opened, weir_with_pages
 from tests.services import Services
 from tests.weir import Weir
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]
 
-CHROME: Final = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/142.0.0.0 Safari/537.36"
-)
 BOT: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 APPEARS_SECONDS: Final = 2.0
 
@@ -164,7 +160,8 @@ async def test_numbers_are_saved_as_csv(shown: Weir, browser: Browser) -> None:
 async def test_filters_survive_reload_and_the_way_back(shown: Weir, browser: Browser) -> None:
     path = f"/kept/{uuid4()}"
     await shown.post(
-        "/analytics/events", [a_view(path, metadata={"country": each}) for each in ("DE", "DE", "JP")]
+        "/analytics/events",
+        [a_view(path, metadata={"country": each}) for each in ("DE", "DE", "JP")],
     )
     await counted(shown, path, 3)
     async with opened(browser, shown) as page:

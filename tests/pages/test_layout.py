@@ -55,9 +55,7 @@ async def lived_in(shown: Weir) -> Weir:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_no_page_scrolls_sideways(
-    lived_in: Weir, browser: Browser, language: str
-) -> None:
+async def test_no_page_scrolls_sideways(lived_in: Weir, browser: Browser, language: str) -> None:
     async with opened(browser, lived_in, language=language) as page:
         for path in PAGES:
             await page.goto(path)

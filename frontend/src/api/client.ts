@@ -90,7 +90,10 @@ export async function open(path: string, options: RequestInit = {}): Promise<Res
   if (token !== null) headers.set("Authorization", `Bearer ${token}`);
   let response: Response;
   try {
-    response = await globalThis.fetch(path, { ...options, headers });
+    response = await globalThis.fetch(new URL(path, window.location.origin), {
+      ...options,
+      headers,
+    });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem(0, "The API cannot be reached");

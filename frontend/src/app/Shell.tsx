@@ -55,7 +55,7 @@ export function Shell() {
                 end
                 className={({ isActive }) =>
                   clsx(
-                    "flex min-h-10 min-w-0 flex-1 flex-col items-center justify-center rounded-lg px-1 py-1 text-xs sm:flex-none sm:flex-row sm:gap-2 sm:px-2.5 sm:text-sm",
+                    "flex min-h-10 min-w-0 flex-auto flex-col items-center justify-center rounded-lg px-1 py-1 text-xs sm:flex-none sm:flex-row sm:gap-2 sm:px-2.5 sm:text-sm",
                     isActive ? "bg-accent-faint font-medium" : "text-soft hover:bg-sunken",
                   )
                 }

@@ -27,7 +27,7 @@ export function BarTable({ caption, valueTitle, countTitle, bars, nameOf, choose
           <th scope="col" className="py-1 text-start font-normal">
             {valueTitle}
           </th>
-          <th scope="col" className="w-20 py-1 text-end font-normal">
+          <th scope="col" className="w-28 py-1 text-end font-normal">
             {countTitle}
           </th>
           <th scope="col" className="w-16 py-1 text-end font-normal">
