@@ -44,6 +44,7 @@ NPM = cd frontend && node=$(NODE) && export PATH="$$node/bin:$$PATH" && \
 PAGES := frontend/dist/index.html
 PAGES_SOURCES := $(shell find frontend/src frontend/public frontend/tracker -type f) \
   frontend/index.html frontend/vite.config.ts frontend/vite.tracker.config.ts
+PAGES_BENCH := frontend/dist-bench/index.html
 # Without and with what checks them.
 PAGES_LOCAL := frontend/node_modules/.local-$(PLACE)
 PAGES_DEVELOPMENT := frontend/node_modules/.development-$(PLACE)
@@ -95,7 +96,7 @@ format: $(DEVELOPMENT) ## format the code, and repair what can be
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-bench: $(BENCH) $(PAGES) ## measure what the README says about speed
+bench: $(BENCH) $(PAGES) $(PAGES_BENCH) ## measure what the README says about speed
 	@$(RUN) bench $(ARGS)
 
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate $(UPGRADE)
@@ -113,7 +114,7 @@ lock-migrations: $(DEVELOPMENT) ## lock ClickHouse migrations that are new
 	@$(RUN) schemas.migrations
 
 clean: ## remove what was installed and cached; .weir with its data stays
-	rm -rf frontend/node_modules frontend/dist frontend/screenshots
+	rm -rf frontend/node_modules frontend/dist frontend/dist-bench frontend/screenshots
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # In a terminal uv shows its progress, elsewhere only what fails.
@@ -147,6 +148,9 @@ $(PAGES_DEVELOPMENT): frontend/package.json frontend/package-lock.json $(LOCAL)
 $(PAGES): $(PAGES_SOURCES) $(PAGES_LOCAL)
 	@echo "Building the pages ..."
 	@$(NPM) run -s build -- --logLevel warn
+
+$(PAGES_BENCH): $(PAGES_SOURCES) $(PAGES_LOCAL) frontend/vite.bench.config.ts frontend/bench/main.tsx
+	@$(NPM) exec -- vite build --config vite.bench.config.ts --logLevel warn
 
 # On top of the development packages, which it was locked with.
 $(BENCH): requirements/bench.txt $(DEVELOPMENT)

@@ -17,6 +17,7 @@ from bench import (
     freshness,
     memory,
     middleware,
+    pages,
     questions,
     quotas,
     sink,
@@ -25,7 +26,7 @@ from bench import (
 from tests.services import Services, local_services
 from tests.weir import Weir, throwaway_weir
 
-PARTS: Final = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k")
+PARTS: Final = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l")
 
 Measure = Callable[[Services, Path], Awaitable[None]]
 
@@ -96,6 +97,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "i": of_one_weir(quotas.decisions),
     "j": of_one_weir(social.posts),
     "k": of_one_weir(billing.reports),
+    "l": of_one_weir(pages.in_a_browser),
 }
 
 

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, expect
 
-from tests.pages.opened import opened
 from deploy.local.ports import free_port
+from tests.pages.opened import opened
 from tests.weir import Weir
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]

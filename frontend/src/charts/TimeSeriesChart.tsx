@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { resolvedColour } from "./colours";
+import { thinnedPaths } from "./thinned_paths";
 import { panned, type Window, zoomed } from "./window";
 
 export interface Line {
@@ -159,6 +160,7 @@ function optionsOf(element: HTMLElement, props: Props): uPlot.Options {
           label: each.name,
           scale: each.right ? "right" : "y",
           stroke: colour,
+          paths: thinnedPaths,
           width: 2,
           ...(each.dashed ? { dash: [6, 4] } : {}),
           points: { show: props.starts.length < 40, size: 6, fill: colour },
