@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -65,7 +66,11 @@ async def _first_load(weir: Weir, browser: Browser, say: Callable[[str], None]) 
         # Each of a browser that has nothing yet.
         async with opened(browser, weir) as page:
             loaded: list[Response] = []
-            page.on("response", lambda answer, kept=loaded: kept.append(answer))  # type: ignore[misc]
+
+            def keep(answer: Response, kept: list[Response] = loaded) -> None:
+                kept.append(answer)
+
+            page.on("response", keep)
             began = monotonic()
             await page.goto("/", wait_until="commit")
             await expect(page.locator("[data-tile=views]")).to_have_text(f"{EVENTS:,}")
@@ -83,9 +88,7 @@ async def _first_load(weir: Weir, browser: Browser, say: Callable[[str], None]) 
 
 
 async def _panned(browser: Browser, say: Callable[[str], None]) -> None:
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(_Quiet, directory=str(SERIES))
-    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(SERIES)))
     Thread(target=server.serve_forever, daemon=True).start()
     page = await browser.new_page(viewport={"width": 1440, "height": 900})
     try:
@@ -99,7 +102,7 @@ async def _panned(browser: Browser, say: Callable[[str], None]) -> None:
     finally:
         await page.close()
         server.shutdown()
-    gaps = sorted(later - earlier for earlier, later in zip(moved, moved[1:], strict=False))
+    gaps = sorted(later - earlier for earlier, later in pairwise(moved))
     frames = (len(moved) - 1) / (moved[-1] - moved[0]) * 1000
     say(
         f"(l) a series of 100,000 steps and three lines, panned: {frames:.0f} frames/s, 95 of 100 "

@@ -21,7 +21,7 @@ BOT: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot
 APPEARS_SECONDS: Final = 2.0
 
 
-def a_view(path: str, **more: Any) -> dict[str, Any]:
+def a_view(path: str, **more: object) -> dict[str, Any]:
     return {"event_type": "page_view", "path": path, "visitor_id": f"v-{uuid4()}", **more}
 
 
@@ -153,7 +153,7 @@ async def test_numbers_are_saved_as_csv(shown: Weir, browser: Browser) -> None:
             await card.get_by_role("button", name="Save as CSV").click()
         download = await saving.value
         assert download.suggested_filename == "weir-page_view-by-path.csv"
-        text = Path(await download.path()).read_text()
+        text = (await download.path()).read_text()
         assert text.splitlines() == ["value,count,visitors", f"{path},2,2"]
 
 

@@ -135,7 +135,7 @@ async def test_who_wants_no_motion_gets_none(shown: Weir, browser: Browser) -> N
     async with opened(browser, shown) as page:
         await page.emulate_media(reduced_motion="reduce")
         # Never answered, so that what moves while it waits is there.
-        await page.route("**/api/user/plan", lambda route: None)
+        await page.route("**/api/user/plan", lambda _: None)
         await page.goto("/plan")
         waiting = page.locator(".animate-pulse").first
         await expect(waiting).to_be_visible()
