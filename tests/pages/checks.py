@@ -49,3 +49,20 @@ async def settled(page: Page) -> None:
         "() => document.querySelector('h1') !== null"
         " && document.querySelector('.animate-pulse') === null"
     )
+
+
+async def tab_to(page: Page, name: str, *, backwards: bool = False) -> None:
+    """Presses Tab until what is called so has the focus."""
+    for _ in range(80):
+        await page.keyboard.press("Shift+Tab" if backwards else "Tab")
+        focused = await page.evaluate(
+            """() => {
+                const each = document.activeElement;
+                const labels = [...(each.labels ?? [])].map((label) => label.textContent);
+                const words = each.matches("a, button") ? each.textContent : "";
+                return [each.getAttribute("aria-label"), ...labels, words].join(" ");
+            }"""
+        )
+        if name in focused:
+            return
+    raise AssertionError(f"{name} does not take the focus")
