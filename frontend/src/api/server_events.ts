@@ -16,6 +16,13 @@ interface Following {
   connected?: (stands: boolean) => void;
   /** Whether it is over: no connection follows. */
   over?: (event: ServerEvent) => boolean;
+  /** Where it goes on; kept by who follows again after a while. */
+  position?: Position;
+}
+
+/** The id of the last event that was taken; null: from the beginning. */
+export interface Position {
+  lastId: string | null;
 }
 
 const PAUSES_MS = [500, 1000, 2000, 5000];
@@ -26,12 +33,12 @@ const PAUSES_MS = [500, 1000, 2000, 5000];
  */
 export async function follow(path: string, following: Following): Promise<void> {
   const { signal, take, connected = () => {}, over = () => false } = following;
-  let lastId: string | null = null;
+  const position = following.position ?? { lastId: null };
   let failures = 0;
   while (!signal.aborted) {
     try {
       const headers: Record<string, string> = { Accept: "text/event-stream" };
-      if (lastId !== null) headers["Last-Event-ID"] = lastId;
+      if (position.lastId !== null) headers["Last-Event-ID"] = position.lastId;
       const response = await open(path, { headers, signal });
       // 204: the last event was seen before.
       if (response.status === 204 || response.body === null) return;
@@ -45,7 +52,7 @@ export async function follow(path: string, following: Following): Promise<void> 
         event?: string;
         data: string;
       }>) {
-        if (each.id !== undefined) lastId = each.id;
+        if (each.id !== undefined) position.lastId = each.id;
         const event: ServerEvent = { name: each.event ?? "message", data: parsed(each.data) };
         take(event);
         if (over(event)) return;

@@ -1,9 +1,9 @@
 /** The newest events as they are counted; whatever else the dashboard shows is asked again then. */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { Schemas } from "../api/client";
-import { follow, type ServerEvent } from "../api/server_events";
+import { follow, type Position, type ServerEvent } from "../api/server_events";
 import { ANALYTICS } from "./questions";
 
 export type StoredEvent = Schemas["StoredEvent"];
@@ -24,11 +24,14 @@ const REFRESH_MS = 1000;
 export function useLiveEvents(): Live {
   const queries = useQueryClient();
   const [live, setLive] = useState<Live>({ events: [], state: "connecting", skipped: 0 });
+  const position = useRef<Position>({ lastId: null });
+  // A browser has six connections for an origin: tabs that nobody sees must not hold them.
+  const visible = useVisible();
   useEffect(() => {
+    if (!visible) return;
     const ending = new AbortController();
-    let refreshed = 0;
+    let refreshed = Date.now();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const opened = Date.now();
     let stood = true;
     const refresh = () => {
       if (timer !== undefined) return;
@@ -43,10 +46,14 @@ export function useLiveEvents(): Live {
     };
     const take = (event: ServerEvent) => {
       setLive((now) => after(now, event));
-      if (isNew(event, opened)) refresh();
+      // Also for the first ones: no clock tells whether they were counted before the page asked.
+      if (event.name === "event" || event.name === "skipped") refresh();
     };
+    // Seen again after a while: what was answered then may be old.
+    if (position.current.lastId !== null) refresh();
     follow(`/analytics/live?limit=${FIRST}`, {
       signal: ending.signal,
+      position: position.current,
       take,
       connected: (stands) => {
         setLive((now) => ({ ...now, state: stands ? "live" : "away" }));
@@ -59,15 +66,17 @@ export function useLiveEvents(): Live {
       ending.abort();
       clearTimeout(timer);
     };
-  }, [queries]);
+  }, [queries, visible]);
   return live;
 }
 
-function isNew(event: ServerEvent, opened: number): boolean {
-  if (event.name === "skipped") return true;
-  // Those that are shown first were counted when the page asked.
-  return (
-    event.name === "event" && Date.parse((event.data as StoredEvent).received_at) > opened - 5000
+function useVisible(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      document.addEventListener("visibilitychange", changed);
+      return () => document.removeEventListener("visibilitychange", changed);
+    },
+    () => document.visibilityState === "visible",
   );
 }
 
