@@ -26,7 +26,7 @@ from api.identity.answer_headers import AnswerHeaders
 from api.identity.documents import document_identity
 from api.identity.opening import opened_identity
 from api.identity.screening import Screening
-from api.pages.serving import serve_pages
+from api.pages.serving import page_paths, serve_pages
 from api.pages.sign_in import pages_settings
 from api.problems import ProblemDocument, install_problems
 from api.publishing import KafkaPublisher
@@ -106,7 +106,7 @@ def create_app(
                 media=pictures,
                 billing=await _opened_billing(stack, chosen, meters),
                 sites=SiteDesk(identity.sites, Visitors(chosen.visitor_secret.get_secret_value())),
-                live=await stack.enter_async_context(LiveRoom(StoredEvents(clickhouse))),
+                live=await stack.enter_async_context(LiveRoom(StoredEvents(clickhouse, clock))),
                 ending=ending or asyncio.Event(),
             )
 
@@ -204,8 +204,9 @@ def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
         ),
         source="weir",
         user=user_of,
-        # Each event that came in would make another one.
-        skip=("/analytics/events", "/sites", "/healthz", "/readyz"),
+        # Each event that came in would make another one, and so would a look at what came in: a
+        # dashboard that is open asks for ever. Nor are the pages the API.
+        skip=("/analytics", "/sites", "/healthz", "/readyz", *page_paths(settings.pages_folder)),
     )
 
 

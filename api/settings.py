@@ -2,13 +2,12 @@
 
 import ipaddress
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from api.identity.rate_limits import limit_of
 from api.identity.settings import TokenSettings, long_enough
-from api.pages.settings import PagesSettings
+from api.pages.settings import PagesSettings, web_address
 from schemas.media import MediaSettings
 from schemas.meters import MetersSettings
 from schemas.plans import PlansSettings
@@ -22,11 +21,7 @@ def _rate_limit(text: str) -> str:
 
 
 def _public_url(text: str) -> str:
-    parts = urlsplit(text)
-    fits = parts.scheme in {"http", "https"} and parts.hostname
-    if text and (not fits or parts.query or parts.fragment or "@" in parts.netloc):
-        raise ValueError("must look like https://weir.example.com")
-    return text.rstrip("/")
+    return web_address(text, "https://weir.example.com")
 
 
 class ApiSettings(
@@ -130,7 +125,7 @@ class ApiSettings(
         bool,
         Field(
             alias="WEIR_SELF_ANALYTICS",
-            description="Whether Weir records the requests of its own API, ingest left out.",
+            description="Whether Weir records requests of its own API; not events and questions.",
         ),
     ] = False
     rate_limit_user: Annotated[

@@ -3,6 +3,7 @@
 import re
 import secrets
 from datetime import datetime
+from ipaddress import IPv6Address
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -21,6 +22,10 @@ _ORIGIN: Final = re.compile(
     r"(?::(?P<port>[1-9][0-9]{0,4}))?",
     re.ASCII,
 )
+_LOOKS_LIKE: Final = (
+    "must look like https://shop.example or http://localhost:3000: no path, no slash at the end, "
+    "no *, and letters beyond a to z as xn--…"
+)
 _USUAL_PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -35,13 +40,24 @@ def origin_of(text: str) -> str:
         or len(found["host"]) > _MAX_HOST_CHARACTERS
         or int(found["port"] or 1) > 65_535
     ):
-        raise ValueError(
-            "must look like https://shop.example or http://localhost:3000: no path, no slash at "
-            "the end, no *, and letters beyond a to z as xn--…"
-        )
-    if found["port"] == _USUAL_PORTS[found["scheme"]]:
-        return f"{found['scheme']}://{found['host']}"
-    return found[0]
+        raise ValueError(_LOOKS_LIKE)
+    origin = f"{found['scheme']}://{_host(found['host'])}"
+    unusual = found["port"] and found["port"] != _USUAL_PORTS[found["scheme"]]
+    return f"{origin}:{found['port']}" if unusual else origin
+
+
+def _host(host: str) -> str:
+    if not host.startswith("["):
+        return host
+    try:
+        address = IPv6Address(host[1:-1])
+    except ValueError:
+        raise ValueError(_LOOKS_LIKE) from None
+    if address.ipv4_mapped is None:
+        return f"[{address.compressed}]"
+    # Browsers write no dots into it (WHATWG URL, host serializing); Python does, from 3.13.
+    low = int(address) & 0xFFFF_FFFF
+    return f"[::ffff:{low >> 16:x}:{low & 0xFFFF:x}]"
 
 
 class Site(BaseModel):

@@ -13,6 +13,7 @@ from fastapi import Request
 from msgspec import Raw
 from msgspec.json import Decoder
 
+from api.analytics.reserved_metadata import refuse_reserved
 from api.bodies import media_type_of, parse_json
 from api.problems import Problem, field_problem
 from api.publishing import Message
@@ -29,6 +30,7 @@ from schemas.explanations import shown
 from schemas.topics import Topic
 
 _PREFIX: Final = "ce-"
+_METADATA: Final = "data.metadata"
 _KAFKA_HEADERS: Final = [("content-type", MEDIA_TYPE.encode())]
 _QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 _PLAIN_TYPES: Final = ("application/json", "")
@@ -73,7 +75,9 @@ def binary_event(request: Request, body: bytes, now: datetime) -> CloudEvent:
     if body:
         parse_json(body)
     headers: list[tuple[bytes, bytes]] = request.scope["headers"]
-    return from_binary(_attributes(headers), body, received_at=now, prefix=_PREFIX)
+    event = from_binary(_attributes(headers), body, received_at=now, prefix=_PREFIX)
+    refuse_reserved(event.event, _METADATA)
+    return event
 
 
 def structured_event(text: bytes, now: datetime) -> CloudEvent:
@@ -81,6 +85,7 @@ def structured_event(text: bytes, now: datetime) -> CloudEvent:
     event = from_structured(text, received_at=now)
     if b"data_base64" in text:
         _refuse_hidden_duplicates(event)
+    refuse_reserved(event.event, _METADATA)
     return event
 
 

@@ -20,6 +20,7 @@ from api.analytics.publishing_events import (
     publish_one,
     refuse_count,
 )
+from api.analytics.reserved_metadata import refuse_reserved
 from api.bodies import headers_of, parse_json, read_body
 from api.identity.access import Access, declared
 from api.identity.principal import Role
@@ -37,6 +38,7 @@ from schemas.decoding import (
 from schemas.events import NewEvent
 from schemas.json_schemas import CloudEventDocument
 from schemas.limits import MAX_EVENTS_PER_REQUEST
+from schemas.metadata_members import may_name_site
 
 log = structlog.get_logger()
 
@@ -152,6 +154,13 @@ async def _ingest_cloud_events(
 
 
 def _one(body: bytes, now: datetime) -> WireEvent:
+    event = _decoded(body, now)
+    if may_name_site(body):
+        refuse_reserved(event)
+    return event
+
+
+def _decoded(body: bytes, now: datetime) -> WireEvent:
     try:
         event = decode_wire_event(body)
         if is_canonical(event, latest_occurred_at(now)):
@@ -169,7 +178,8 @@ def _batch(body: bytes, now: datetime) -> Sequence[WireEvent | InvalidEvent]:
     try:
         events = _decode_batch(body)
         if all(is_canonical(event, latest) for event in events):
-            return events
+            # Once for all of them: for each it would cost as much as all other checks.
+            return [_or_why_not(event) for event in events] if may_name_site(body) else events
     except (ValidationError, DecodeError, UnicodeDecodeError):
         pass
     # Each by its own bytes: parsed and written again, metadata would lose digits.
@@ -178,6 +188,15 @@ def _batch(body: bytes, now: datetime) -> Sequence[WireEvent | InvalidEvent]:
 
 def _explained(item: bytes, now: datetime) -> WireEvent | InvalidEvent:
     try:
-        return explain_new_event(item, received_at=now)
+        event = explain_new_event(item, received_at=now)
     except InvalidEvent as error:
         return cloud_events.misplaced(item, error)
+    return _or_why_not(event)
+
+
+def _or_why_not(event: WireEvent) -> WireEvent | InvalidEvent:
+    try:
+        refuse_reserved(event)
+    except InvalidEvent as error:
+        return error
+    return event

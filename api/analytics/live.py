@@ -1,16 +1,15 @@
 """`GET /analytics/live`: the newest events as they are stored, as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
-from time import monotonic
 from typing import Annotated, Final
 
 import orjson
 import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
@@ -23,22 +22,29 @@ from api.head import asked_by_head
 from api.identity.access import access
 from api.identity.principal import Role
 from api.problems import documented
-from api.state import Ending, FromClickHouse, FromLiveRoom
+from api.server_events import (
+    HEADERS,
+    KEEP_ALIVE_SECONDS,
+    LONGEST_SECONDS,
+    RETRY_MS,
+    Ends,
+    LastEventId,
+    StreamEnds,
+    kept_alive,
+)
+from api.state import FromClickHouse, FromLiveRoom, clock
 
 log = structlog.get_logger()
 
 router = APIRouter(tags=["analytics"], dependencies=[access(Role.ANALYST)])
 
-KEEP_ALIVE_SECONDS: Final = 15.0
-LONGEST_SECONDS: Final = 300
-"""A client that still watches then connects again."""
 STILL_SECONDS: Final = 60.0
 """So much longer may a reader take that does not read, and keeps others out."""
+HURRY_SECONDS: Final = 1.0
+"""The same when the API ends: it cancels what goes on for longer, with a traceback for each."""
 RESUMED_MS: Final = 600_000
 """Whoever comes back is told what was stored in the meantime, if it is not more than that."""
-RETRY_MS: Final = 1000
 STALE: Final = "ClickHouse does not answer; what is stored meanwhile is shown when it does"
-_CHUNK_BYTES: Final = 65_536
 
 
 class LiveQuestion(BaseModel):
@@ -89,17 +95,17 @@ async def watch_events(
     question: Annotated[LiveQuestion, Query()],
     clickhouse: FromClickHouse,
     room: FromLiveRoom,
-    ending: Ending,
+    ends: StreamEnds,
+    last_event_id: LastEventId = "",
 ) -> Response:
     """The newest that are stored, oldest first, then each one as it is stored.
 
     With `Last-Event-ID` it begins behind that event, of which ten minutes are made up for.
     """
-    headers = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
     if asked_by_head(request):
-        return Response(headers=headers, media_type=EventSourceResponse.media_type)
-    after = parse_position(request.headers.get("last-event-id", ""))
-    return Live(room, StoredEvents(clickhouse), question, after, ending, headers=headers)
+        return Response(headers=HEADERS, media_type=EventSourceResponse.media_type)
+    stored = StoredEvents(clickhouse, clock(request))
+    return Live(room, stored, question, parse_position(last_event_id), ends)
 
 
 class Live(Response):
@@ -111,32 +117,47 @@ class Live(Response):
         stored: StoredEvents,
         question: LiveQuestion,
         after: Position | None,
-        ending: asyncio.Event,
+        ends: Ends,
         *,
-        headers: dict[str, str],
+        headers: Mapping[str, str] = HEADERS,
         still_seconds: float = STILL_SECONDS,
+        hurry_seconds: float = HURRY_SECONDS,
     ) -> None:
         super().__init__()
         self._room = room
         self._stored = stored
         self._question = question
         self._after = after
-        self._ending = ending
+        self._ends = ends
         self._sent = headers
         self._still_seconds = still_seconds
+        self._hurry_seconds = hurry_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         question = self._question
         wanted = question.wanted()
         async with self._room.watch(wanted, self._after) as watcher:
             first = await self._first(watcher, wanted)
-            told = tell(watcher, first, self._ending, seconds=question.seconds)
+            told = tell(watcher, first, self._ends, seconds=question.seconds)
             try:
-                async with asyncio.timeout(question.seconds + self._still_seconds), aclosing(told):
-                    await EventSourceResponse(told, headers=self._sent)(scope, receive, send)
+                async with (
+                    asyncio.timeout(question.seconds + self._still_seconds) as limit,
+                    aclosing(told),
+                ):
+                    hurried = asyncio.create_task(self._hurry(limit))
+                    try:
+                        await EventSourceResponse(told, headers=self._sent)(scope, receive, send)
+                    finally:
+                        hurried.cancel()
             except TimeoutError:
                 # Without an end: the server closes the connection.
-                log.warning("who watches the newest events does not read them")
+                if not self._ends.ending.is_set():
+                    log.warning("who watches the newest events does not read them")
+
+    async def _hurry(self, limit: asyncio.Timeout) -> None:
+        await self._ends.ending.wait()
+        if not limit.expired():
+            limit.reschedule(asyncio.get_running_loop().time() + self._hurry_seconds)
 
     async def _first(self, watcher: Watcher, wanted: Wanted) -> list[bytes]:
         """What comes before what the watcher is told."""
@@ -152,47 +173,28 @@ class Live(Response):
         return [format_sse_event(retry=RETRY_MS, id=identity), *_frames(skipped, events)]
 
 
-async def tell(
+def tell(
     watcher: Watcher,
     first: Sequence[bytes],
-    ending: asyncio.Event,
+    ends: Ends,
     *,
     seconds: float,
     keep_alive: float = KEEP_ALIVE_SECONDS,
 ) -> AsyncGenerator[bytes, None]:
     """What goes over the wire: what comes first, then what is new, for so many seconds."""
-    deadline = monotonic() + seconds
-    for chunk in _chunks(first):
-        yield chunk
-    ended = asyncio.create_task(ending.wait())
-    coming = asyncio.create_task(watcher.news())
-    try:
-        while (left := deadline - monotonic()) > 0:
-            await asyncio.wait(
-                {coming, ended},
-                timeout=min(keep_alive, left),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if ended.done():
-                return
-            if not coming.done():
-                yield KEEPALIVE_COMMENT
-                continue
-            news = coming.result()
-            frames = [
-                *([_frame("fresh", {})] if news.fresh else []),
-                *_frames(news.skipped, news.events),
-                *([_frame("stale", {"detail": STALE})] if news.stale else []),
-            ]
-            for chunk in _chunks(frames):
-                yield chunk
-            if news.ended:
-                return
-            coming = asyncio.create_task(watcher.news())
-    finally:
-        for each in (ended, coming):
-            each.cancel()
-        await asyncio.gather(ended, coming, return_exceptions=True)
+    return kept_alive(_told(watcher), ends, first=first, seconds=seconds, keep_alive=keep_alive)
+
+
+async def _told(watcher: Watcher) -> AsyncGenerator[list[bytes], None]:
+    ended = False
+    while not ended:
+        news = await watcher.news()
+        yield [
+            *([_frame("fresh", {})] if news.fresh else []),
+            *_frames(news.skipped, news.events),
+            *([_frame("stale", {"detail": STALE})] if news.stale else []),
+        ]
+        ended = news.ended
 
 
 def _frames(skipped: int, events: Iterable[LiveEvent]) -> list[bytes]:
@@ -202,15 +204,3 @@ def _frames(skipped: int, events: Iterable[LiveEvent]) -> list[bytes]:
 
 def _frame(name: str, data: object) -> bytes:
     return format_sse_event(event=name, data_str=orjson.dumps(data).decode())
-
-
-def _chunks(frames: Iterable[bytes]) -> Iterator[bytes]:
-    """The frames in pieces of some size: each piece is a write to the socket."""
-    chunk = bytearray()
-    for frame in frames:
-        chunk += frame
-        if len(chunk) >= _CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    if chunk:
-        yield bytes(chunk)

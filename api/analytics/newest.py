@@ -1,8 +1,9 @@
 """Asks ClickHouse what was stored since: the newest events, how many, and where they end."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import orjson
@@ -21,22 +22,25 @@ _MANY: Final = 20_000
 
 # From the number of rows of each part: it costs nothing, however much is stored.
 COUNT: Final = "SELECT count() FROM events"
-# What lies behind the position `start`. Parts without an arrival in the window are left out by the
-# smallest and the largest received_at of each, which the table keeps since it is partitioned by it.
-_FRESH: Final = """(
-    received_at >= fromUnixTimestamp64Milli({start_since:Int64})
-    AND NOT arrayExists(
-      told -> told.1 = topic AND told.2 = partition AND (incarnation, offset) <= (told.3, told.4),
-      {start_told:Array(Tuple(String, UInt16, UInt32, UInt64))}
-    )
+# What lies behind the position `start`, of its window: asked for rows that a PREWHERE has found
+# there. In one condition with it this would be looked at in every row of each part that has one
+# arrival in the window, and such a part may hold months.
+_FRESH: Final = """NOT arrayExists(
+    told -> told.1 = topic AND told.2 = partition AND (incarnation, offset) <= (told.3, told.4),
+    {start_told:Array(Tuple(String, UInt16, UInt32, UInt64))}
   )"""
 # What does not lie behind the position `end`.
-_TOLD: Final = f"NOT {_FRESH}".replace("{start_", "{end_")
+_TOLD: Final = f"""NOT (
+    received_at >= fromUnixTimestamp64Milli({{end_since:Int64}})
+    AND {_FRESH.replace("{start_", "{end_")}
+  )"""
+# The window does not begin in the future, where the broker's clock was before it was set back.
 END: Final = """
 SELECT topic, partition, max((incarnation, offset)), toUnixTimestamp64Milli(max(received_at))
 FROM events
-WHERE received_at >= (SELECT max(received_at) FROM events)
-  - toIntervalMillisecond({look_back:UInt32})
+WHERE received_at >= least(
+    (SELECT max(received_at) FROM events), fromUnixTimestamp64Milli({now:Int64})
+  ) - toIntervalMillisecond({look_back:UInt32})
 GROUP BY topic, partition
 """
 COUNTS: Final = """
@@ -44,6 +48,7 @@ SELECT
     topic, partition, event_type, bot,
     max((incarnation, offset)), toUnixTimestamp64Milli(max(received_at)), count()
 FROM events
+PREWHERE received_at >= fromUnixTimestamp64Milli({start_since:Int64})
 WHERE %s
 GROUP BY topic, partition, event_type, bot
 """
@@ -52,7 +57,8 @@ GROUP BY topic, partition, event_type, bot
 ROWS: Final = """
 SELECT %s
 FROM events
-WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}) AND %s
+PREWHERE received_at >= fromUnixTimestamp64Milli({start_since:Int64})
+WHERE %s
 ORDER BY received_at DESC, topic DESC, partition DESC, incarnation DESC, offset DESC
 LIMIT {most:UInt32} BY event_type, bot
 LIMIT {rows:UInt32}
@@ -61,14 +67,16 @@ LIMIT {rows:UInt32}
 NEWEST: Final = """
 SELECT %s
 FROM events
-WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}) AND %s
+PREWHERE received_at >= fromUnixTimestamp64Milli({since:Int64})
+WHERE %s
 ORDER BY received_at DESC, topic DESC, partition DESC, incarnation DESC, offset DESC
 LIMIT {limit:UInt32}
 """
 _SECOND_MS: Final = 1_000
 _DAY_MS: Final = 86_400 * _SECOND_MS
-SPANS_MS: Final = (10 * _SECOND_MS, 600 * _SECOND_MS, _DAY_MS, 40 * _DAY_MS)
-"""The newest are looked for in so much before the very newest, until there are enough."""
+SPANS_MS: Final = (10 * _SECOND_MS, 600 * _SECOND_MS, _DAY_MS)
+"""The newest are looked for in so much before the very newest, until there are enough. All of the
+last is read for a type that is not there, each time that somebody connects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +123,9 @@ class Batch:
 class StoredEvents:
     """The questions. Each raises a 503 Problem when ClickHouse cannot answer now."""
 
-    def __init__(self, clickhouse: ClickHouseReader) -> None:
+    def __init__(self, clickhouse: ClickHouseReader, clock: Callable[[], datetime]) -> None:
         self._clickhouse = clickhouse
+        self._clock = clock
 
     async def count(self) -> int:
         """How many events there are: another number when something was stored."""
@@ -124,12 +133,14 @@ class StoredEvents:
 
     async def end(self) -> Position:
         """The position behind all that is stored."""
-        rows = await self._clickhouse.ask(END, {"look_back": LOOK_BACK_MS})
+        now_ms = self._now_ms()
+        rows = await self._clickhouse.ask(END, {"look_back": LOOK_BACK_MS, "now": now_ms})
         return Position(0, {}).advanced(
-            {
-                (str(topic), int(str(partition))): _message(last, received_ms)
+            [
+                ((str(topic), int(str(partition))), _message(last, received_ms))
                 for topic, partition, last, received_ms in rows
-            }
+            ],
+            now_ms,
         )
 
     async def since(self, start: Position, end: Position | None = None) -> Batch:
@@ -144,7 +155,8 @@ class StoredEvents:
                 {
                     **start.parameters("start"),
                     **behind.parameters("end"),
-                    "since": since_ms,
+                    # The greater of the bounds.
+                    "start_since": since_ms,
                     "most": MOST_TOLD,
                     "rows": _MOST_ROWS,
                 },
@@ -187,12 +199,14 @@ class StoredEvents:
             {**start.parameters("start"), **({} if end is None else end.parameters("end"))},
         )
         counts: Counter[tuple[str, bool]] = Counter()
-        last: dict[Partition, list[Message]] = defaultdict(list)
+        last: list[tuple[Partition, Message]] = []
         for topic, partition, event_type, bot, message, received_ms, count in rows:
             counts[str(event_type), bool(bot)] += int(str(count))
-            last[str(topic), int(str(partition))].append(_message(message, received_ms))
-        behind = {partition: max(messages) for partition, messages in last.items()}
-        return dict(counts), end or start.advanced(behind)
+            last.append(((str(topic), int(str(partition))), _message(message, received_ms)))
+        return dict(counts), end or start.advanced(last, self._now_ms())
+
+    def _now_ms(self) -> int:
+        return int(self._clock().timestamp() * 1000)
 
 
 def _beginnings(start: Position, end: Position, count: int) -> list[int]:

@@ -5,24 +5,25 @@ The sink stores a partition's messages one batch after the other, in the order o
 `received_at` says beside other partitions.
 """
 
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 import orjson
 
 from api.clickhouse import Row
+from schemas.topics import EVENT_TOPICS
 
 LOOK_BACK_MS: Final = 60_000
 """By so much may the partitions' sinks be apart: an event that is stored while one is told that
 arrived longer after it is not told."""
-MAX_CHARACTERS: Final = 32_768
-MAX_PARTITIONS: Final = 1_000
-# What Kafka takes for a topic's name.
-_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+MAX_PARTITIONS: Final = 4 * sum(topic.partitions for topic in EVENT_TOPICS)
+"""Of what a client sends back: each is looked at for every row. Topics may have grown."""
+MAX_CHARACTERS: Final = 4_096
+"""Enough for so many, with the largest numbers."""
+_TOPICS: Final = frozenset(topic.name for topic in EVENT_TOPICS)
 
 Partition = tuple[str, int]
 """Topic and number."""
@@ -30,19 +31,25 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Message:
-    """Where a message lies in its partition, and when Kafka had it (epoch ms)."""
+    """Where a message lies in its partition, and when Kafka had it or one before it (epoch ms)."""
 
     incarnation: int
     offset: int
     received_ms: int
+
+    def joined(self, other: "Message") -> "Message":
+        """The later one in the partition, with the later time: the broker's clock may go back."""
+        later = max(self, other)
+        return Message(later.incarnation, later.offset, max(self.received_ms, other.received_ms))
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """What was told: of each partition all up to its last message, and all from before the window.
 
-    The window is the LOOK_BACK_MS before `newest_ms`; partitions without a message in it are
-    left out of `last`.
+    The window begins LOOK_BACK_MS before `newest_ms`, which is never in the future: one event with
+    such a time would keep all others out of it. Partitions without a message in it are left out
+    of `last`.
     """
 
     newest_ms: int
@@ -53,13 +60,14 @@ class Position:
         """Where the window begins."""
         return max(0, self.newest_ms - LOOK_BACK_MS)
 
-    def advanced(self, messages: Mapping[Partition, Message]) -> "Position":
+    def advanced(self, messages: Iterable[tuple[Partition, Message]], now_ms: int) -> "Position":
         """The position behind these as well."""
-        newest_ms = max([self.newest_ms, *(each.received_ms for each in messages.values())])
-        since_ms = newest_ms - LOOK_BACK_MS
+        newest_ms = self.newest_ms
         last = dict(self.last)
-        for partition, message in messages.items():
-            last[partition] = max(message, last.get(partition, message))
+        for partition, message in messages:
+            newest_ms = max(newest_ms, min(message.received_ms, now_ms))
+            last[partition] = message.joined(last.get(partition, message))
+        since_ms = newest_ms - LOOK_BACK_MS
         return Position(
             newest_ms,
             {key: message for key, message in last.items() if message.received_ms >= since_ms},
@@ -97,7 +105,10 @@ class Position:
 
 
 def parse_position(text: str) -> Position | None:
-    """The position that a client sends back; None for a text that this API did not make."""
+    """The position that a client sends back; None for a text that this API did not make.
+
+    Nor is one taken that names more partitions than MAX_PARTITIONS.
+    """
     if len(text) > MAX_CHARACTERS:
         return None
     try:
@@ -105,28 +116,28 @@ def parse_position(text: str) -> Position | None:
     except (orjson.JSONDecodeError, Base64Error, ValueError):
         return None
     match document:
-        case [int() as newest_ms, list() as told] if (
-            0 <= newest_ms < 1 << 42 and len(told) <= MAX_PARTITIONS
+        case [newest_ms, list() as told] if (
+            _is_number(newest_ms, 42) and len(told) <= MAX_PARTITIONS
         ):
             last: dict[Partition, Message] = {}
             for each in told:
                 match each:
-                    case [
-                        str() as topic,
-                        int() as partition,
-                        int() as incarnation,
-                        int() as offset,
-                    ] if (
-                        _TOPIC.fullmatch(topic)
-                        and 0 <= partition < 1 << 16
-                        and 0 <= incarnation < 1 << 32
-                        and 0 <= offset < 1 << 63
+                    case [str() as topic, partition, incarnation, offset] if (
+                        topic in _TOPICS
+                        and _is_number(partition, 16)
+                        and _is_number(incarnation, 32)
+                        and _is_number(offset, 63)
                     ):
                         last[topic, partition] = Message(incarnation, offset, newest_ms)
                     case _:
                         return None
             return Position(newest_ms, last)
     return None
+
+
+def _is_number(value: object, bits: int) -> TypeGuard[int]:
+    # JSON's true is an int too, to Python.
+    return type(value) is int and 0 <= value < 1 << bits
 
 
 def positions_along(start: Position, end: Position, rows: Sequence[Row]) -> list[Position]:

@@ -20,6 +20,8 @@ from schemas.topics import event_key, topic_for
 
 Checked = WireEvent | CloudEvent
 """An event that can be published."""
+StoredAs = Callable[[str], str]
+"""Gives the id under which an event is stored, by the one that its sender knows it by."""
 
 
 class Accepted(BaseModel):
@@ -55,20 +57,31 @@ def refuse_count(count: int, most: int) -> None:
         )
 
 
-async def publish_one(request: Request, checked: Callable[[], Checked], now: datetime) -> Response:
-    """Answers with the event's id. Raises Problem: 422 for an InvalidEvent of `checked`, 503."""
+async def publish_one(
+    request: Request,
+    checked: Callable[[], Checked],
+    now: datetime,
+    stored_as: StoredAs | None = None,
+) -> Response:
+    """Answers with the event's id, whatever it is stored as.
+
+    Raises Problem: 422 for an InvalidEvent of `checked`, 503.
+    """
     try:
         event = checked()
     except InvalidEvent as error:
         raise field_problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, error.field or "body", error.detail
         ) from None
-    [event_id] = await _publish(request, [event], now)
+    [event_id] = await _publish(request, [event], now, stored_as)
     return _accepted({"event_id": event_id})
 
 
 async def publish_batch(
-    request: Request, checked: Sequence[Checked | InvalidEvent], now: datetime
+    request: Request,
+    checked: Sequence[Checked | InvalidEvent],
+    now: datetime,
+    stored_as: StoredAs | None = None,
 ) -> Response:
     """Publishes the good ones, and answers what became of each.
 
@@ -83,7 +96,7 @@ async def publish_batch(
             f"none of these events can be used ({rejected}); `items` says why for each",
             members={"accepted": 0, "rejected": rejected, "items": items},
         )
-    event_ids = iter(await _publish(request, events, now))
+    event_ids = iter(await _publish(request, events, now, stored_as))
     for item, each in zip(items, checked, strict=True):
         if not isinstance(each, InvalidEvent):
             item["event_id"] = next(event_ids)
@@ -104,8 +117,10 @@ def _accepted(document: dict[str, object]) -> Response:
     return Response(orjson.dumps(document), HTTPStatus.ACCEPTED, media_type="application/json")
 
 
-async def _publish(request: Request, events: Sequence[Checked], now: datetime) -> list[str]:
-    """Returns the events' ids when Kafka has all of them."""
+async def _publish(
+    request: Request, events: Sequence[Checked], now: datetime, stored_as: StoredAs | None
+) -> list[str]:
+    """Returns the events' ids, as their sender may send them again, when Kafka has all of them."""
     arrived = canonical_time(now)
     messages = []
     event_ids = []
@@ -114,6 +129,8 @@ async def _publish(request: Request, events: Sequence[Checked], now: datetime) -
         if event.event_id is None:
             event.event_id = str(uuid7())
         event_ids.append(event.event_id)
+        if stored_as is not None:
+            event.event_id = stored_as(event.event_id)
         if event.occurred_at is None:
             event.occurred_at = arrived
         topic = topic_for(event.event_type)

@@ -154,6 +154,9 @@ class LiveRoom:
             if after is not None and not self._position.covers(after):
                 # Another process was further, and has told it.
                 await self.poll()
+                if self._poller is None:
+                    # It failed meanwhile.
+                    await self._start()
             # Whatever the poller waits for: it moves the position and tells of it at once.
             watcher = Watcher(wanted, self._position)
             self._watchers.add(watcher)
@@ -209,6 +212,8 @@ class LiveRoom:
         # They connect again, and the first of them starts another one.
         for watcher in self._watchers:
             watcher.end()
+        # The other one begins further on: what it tells does not follow what these were told.
+        self._watchers.clear()
 
     async def _start(self) -> None:
         async with self._asking:

@@ -5,7 +5,8 @@ with a route that declares nothing does not start. The route takes the principal
 `asking: Asking`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Annotated, Final, cast
 
 from fastapi import Depends, FastAPI, Request, Security
@@ -82,6 +83,17 @@ def user_of(scope: Scope) -> str | None:
 
 Asking = Annotated[Principal, Depends(principal_of)]
 """Who is asking: a parameter of a route that declares `access`."""
+
+Held = Callable[[], Awaitable[bool]]
+"""Whether credentials that were taken would still be: no key revoked, no token expired."""
+
+
+async def _held(request: Request) -> Held:
+    return partial(authenticator(request).held, request.scope)
+
+
+StillHeld = Annotated[Held, Depends(_held)]
+"""For answers that go on for long: a parameter of a route that declares `access`."""
 
 
 def declared_access(dependant: Dependant | None) -> Access | Public | None:

@@ -10,6 +10,7 @@ from api.identity.principal import Principal, Role
 from api.identity.rate_limits import Policy, RateLimits
 from api.identity.refusals import RefusalLog
 from api.identity.tokens import InvalidToken, TokenCheck
+from api.problems import Problem
 from schemas.api_keys import PREFIX, ApiKey
 
 DEMO: Final = Principal("demo", frozenset(Role))
@@ -63,19 +64,34 @@ class Authenticator:
 
     async def principal(self, scope: Scope) -> Principal:
         """Who is asking, once their request is counted. Raises Problem: 401, 429, or 503."""
+        principal = await self._asking(scope)
+        if principal is not DEMO:
+            policy: Policy = "user" if principal.key_id is None else "key"
+            keep_for_answer(scope, self._limits.hit(policy, principal.subject))
+        return principal
+
+    async def held(self, scope: Scope) -> bool:
+        """Whether who asked would still be let in: for an answer that goes on. Not counted.
+
+        Also False when nobody can say now: who comes again is told so.
+        """
+        try:
+            await self._asking(scope)
+        except Problem:
+            return False
+        return True
+
+    async def _asking(self, scope: Scope) -> Principal:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         if not given:
             if self._local:
                 return DEMO
             raise credentials_missing()
         try:
-            principal = await self._named(_bearer(given))
+            return await self._named(_bearer(given))
         except InvalidToken as invalid:
             self._refusals.note(str(invalid))
             raise credentials_invalid() from None
-        policy: Policy = "user" if principal.key_id is None else "key"
-        keep_for_answer(scope, self._limits.hit(policy, principal.subject))
-        return principal
 
     async def _named(self, token: str) -> Principal:
         if token.startswith(PREFIX):

@@ -2,7 +2,7 @@
 
 Credentials in a URL: proxies, histories and logs keep URLs. And on a Weir that lets in who gives
 no credentials: what comes from elsewhere, through a proxy or by a browser that a page of another
-site makes send it. Events of websites come from other sites; who may send them is asked there.
+site makes send it. Websites load the tracker and send events; who may is asked there.
 """
 
 import re
@@ -47,7 +47,7 @@ _CREDENTIALS: Final = re.compile(
 _LOOPBACK: Final = r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?"
 _LOOPBACK_HOST: Final = re.compile(_LOOPBACK.encode(), re.IGNORECASE)
 _LOOPBACK_ORIGIN: Final = re.compile(rb"https?://" + _LOOPBACK.encode(), re.IGNORECASE)
-_OF_WEBSITES: Final = re.compile(r"/sites/[^/]+/events")
+_FOR_WEBSITES: Final = re.compile(r"/sites/[^/]+/events|/weir\.js")
 _OF_PROXIES: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
 _OF_PROXIES_PREFIX: Final = b"x-forwarded-"
 
@@ -105,12 +105,7 @@ def _from_elsewhere(scope: Scope) -> Problem | None:
         # A page can give its own name the address 127.0.0.1, and then read what is there.
         if name == b"host" and not _LOOPBACK_HOST.fullmatch(value):
             return _misdirected("as 127.0.0.1 or localhost alone")
-        # A page can send a form to 127.0.0.1 without reading the answer.
-        if (
-            name == b"origin"
-            and not is_loopback_origin(value)
-            and not _OF_WEBSITES.fullmatch(scope["path"])
-        ):
+        if _of_another_site(name, value, scope) and not _FOR_WEBSITES.fullmatch(scope["path"]):
             return Problem(
                 HTTPStatus.FORBIDDEN,
                 "with WEIR_AUTH=local this answers no pages of other sites; "
@@ -120,6 +115,25 @@ def _from_elsewhere(scope: Scope) -> Problem | None:
     if client is None or not is_loopback(client[0]):
         return _misdirected("this machine alone")
     return None
+
+
+def _of_another_site(name: bytes, value: bytes, scope: Scope) -> bool:
+    """Whether this header says that a page of another site makes the browser ask."""
+    # A page can send a form to 127.0.0.1 without reading the answer.
+    if name == b"origin":
+        return not is_loopback_origin(value)
+    # Or show a picture from there, for which browsers name no origin. Links may lead here: what
+    # one opens, the page that has it cannot see.
+    return name == b"sec-fetch-site" and value == b"cross-site" and not _is_followed_link(scope)
+
+
+def _is_followed_link(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return (
+        scope["method"] == "GET"
+        and headers.get(b"sec-fetch-mode") == b"navigate"
+        and headers.get(b"sec-fetch-dest") == b"document"
+    )
 
 
 def _misdirected(answers: str) -> Problem:

@@ -41,13 +41,24 @@ def serve_pages(app: FastAPI, folder: Path, settings: PagesSettings, public_url:
     _add(app, f"/{ASSETS}{{name:path}}", asset)
 
 
+def page_paths(folder: Path | None) -> tuple[str, ...]:
+    """The pages, their files in `folder` (with all below each), and their settings."""
+    files = () if folder is None else sorted(folder.glob("*"))
+    return (*PAGES, "/pages", *(f"/{each.name}" for each in files))
+
+
 _NOSNIFF: Final = {"X-Content-Type-Options": "nosniff"}
 
 
 def _headers_of(name: str) -> Mapping[str, str]:
     if name == TRACKER:
-        # Pages of other origins load it, also those that take only what allows it.
-        return {**_NOSNIFF, "Cross-Origin-Resource-Policy": "cross-origin"}
+        # Pages of other origins load it, also those that take only what allows it, and those that
+        # name its hash: browsers compare only what the page may read.
+        return {
+            **_NOSNIFF,
+            "Access-Control-Allow-Origin": "*",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
     return _NOSNIFF
 
 

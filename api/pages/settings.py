@@ -9,16 +9,30 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from schemas.settings import Settings
 
-# Its origin stands in a header, where other characters would mean something.
-_AUTHORITY: Final = re.compile(
-    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/\S*)?"
+_ADDRESS: Final = re.compile(
+    r"(?i:https?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s?#]*)?"
 )
 
 
-def _authority(url: str) -> str:
-    if url and (not _AUTHORITY.fullmatch(url) or "?" in url or "#" in url):
-        raise ValueError("must look like https://login.example.com/realms/weir")
+def web_address(url: str, example: str) -> str:
+    """The address without slashes at its end, or ''. Raises ValueError, which names the example.
+
+    Its origin stands in a header, where other characters than a host's would mean something.
+    """
+    if not url:
+        return ""
+    try:
+        # It looks at the port's number, and at an address in brackets.
+        fits = _ADDRESS.fullmatch(url) is not None and urlsplit(url).port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"must look like {example}")
     return url.rstrip("/")
+
+
+def _authority(url: str) -> str:
+    return web_address(url, "https://login.example.com/realms/weir")
 
 
 def origin_of(url: str) -> str:

@@ -1,10 +1,10 @@
 """`POST /sites/{site}/events`: takes what the pages of a website send, and says who may (CORS)."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from msgspec import Raw
 from msgspec.json import Decoder
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +21,7 @@ from api.identity.access import PUBLIC
 from api.identity.answer_headers import keep_for_answer
 from api.identity.sites import AnySite
 from api.problems import documented, field_problem
-from api.sites.visits import Visit, asks_not_to_be_named, event_of, event_or_why_not
+from api.sites.visits import Visit, asks_not_to_be_named, event_of, event_or_why_not, stored_id
 from api.state import clock, sites
 from schemas.events import EventType, Metadata, NewEventId, OccurredAt, UserId
 from schemas.events import Path as EventPath
@@ -82,6 +82,24 @@ _SCHEMA: Final = {
         {"type": "array", "minItems": 1, "maxItems": MAX_EVENTS, "items": _EVENT},
     ]
 }
+# For the document alone: the route looks at headers as they were sent.
+_HEADERS: Final = [
+    {
+        "name": "Origin",
+        "in": "header",
+        "required": True,
+        "description": "The page's, as browsers send it: one of the site's origins.",
+        "schema": {"type": "string"},
+        "example": "https://shop.example",
+    },
+    {
+        "name": "Sec-GPC",
+        "in": "header",
+        "required": False,
+        "description": "`1`: the visitor is not named; `DNT: 1` says the same.",
+        "schema": {"type": "string"},
+    },
+]
 _EXAMPLES: Final = {
     "a page view": {
         "value": [
@@ -93,19 +111,6 @@ _EXAMPLES: Final = {
         ]
     }
 }
-
-
-async def _documented_headers(
-    origin: Annotated[
-        str | None,
-        Header(description="The page's, as browsers send it: one of the site's origins."),
-    ] = None,
-    sec_gpc: Annotated[
-        str | None,
-        Header(description="`1`: the visitor is not named; `DNT: 1` says the same."),
-    ] = None,
-) -> None:
-    """For the document alone: the route looks at headers as they were sent."""
 
 
 @router.post(
@@ -123,15 +128,15 @@ async def _documented_headers(
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ),
-    dependencies=[Depends(_documented_headers)],
     openapi_extra={
+        "parameters": _HEADERS,
         "requestBody": {
             "required": True,
             "content": {
                 media_type: {"schema": _SCHEMA, "examples": _EXAMPLES}
                 for media_type in _MEDIA_TYPES
             },
-        }
+        },
     },
 )
 async def take_site_events(request: Request, site: SiteId) -> Response:
@@ -142,7 +147,8 @@ async def take_site_events(request: Request, site: SiteId) -> Response:
     `visitor_id` nor `user_id` nor referrer.
     """
     headers = headers_of(request)
-    found, allowed = _admitted(request, site)
+    found, origin = _admitted(request, site)
+    allowed = _allowing(origin)
     keep_for_answer(request.scope, {**allowed, **sites(request).known.count(found)})
     if media_type_of(headers) not in {*_MEDIA_TYPES, ""}:
         raise field_problem(
@@ -160,13 +166,15 @@ async def take_site_events(request: Request, site: SiteId) -> Response:
         client = request.scope.get("client")
         address = str(client[0]) if client else ""
         visitor_id = sites(request).visitors.name(now, address, agent, found.site_id)
-    host = urlsplit(headers[b"origin"].decode("ascii")).netloc
+    # An origin that a site has is a scheme and a host, and nothing else.
+    host = origin.partition("://")[2]
     visit = Visit(found.site_id, found.name, visitor_id, agent, host)
+    stored_as = partial(stored_id, found.site_id)
     if isinstance(value, list):
         refuse_count(len(value), MAX_EVENTS)
         events = [event_or_why_not(bytes(each), visit, now) for each in _split_batch(body)]
-        return await publish_batch(request, events, now)
-    return await publish_one(request, lambda: event_of(body, visit, now), now)
+        return await publish_batch(request, events, now, stored_as)
+    return await publish_one(request, lambda: event_of(body, visit, now), now, stored_as)
 
 
 @router.options(EVENTS, include_in_schema=False)
@@ -176,12 +184,14 @@ async def allow_site_events(request: Request, site: SiteId) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=_PREFLIGHT)
 
 
-def _admitted(request: Request, site_id: str) -> tuple[AnySite, dict[str, str]]:
-    """The site, and the headers that let a page of it read the answer, which are kept for it.
+def _admitted(request: Request, site_id: str) -> tuple[AnySite, str]:
+    """The site and the page's origin; headers that let it read the answer are kept for that.
 
     Raises Problem: 404, 403 for another origin, 503.
     """
-    keep_for_answer(request.scope, _VARY)
+    # Any page may read a refusal, in which nothing is secret: of what it cannot read the tracker
+    # thinks that the network failed, and tries again.
+    keep_for_answer(request.scope, _allowing("*"))
     site = sites(request).known.find(site_id)
     origins = [value for name, value in request.scope["headers"] if name == b"origin"]
     if len(origins) != 1:
@@ -205,7 +215,10 @@ def _admitted(request: Request, site_id: str) -> tuple[AnySite, dict[str, str]]:
             "Origin",
             f"Origin {shown(origin)} is none of this site's; `weir sites list` shows those it has",
         )
+    keep_for_answer(request.scope, _allowing(origin))
+    return site, origin
+
+
+def _allowing(origin: str) -> dict[str, str]:
     # No credentials are allowed: there is nothing here that cookies would open.
-    allowed = {"Access-Control-Allow-Origin": origin, **_VARY}
-    keep_for_answer(request.scope, allowed)
-    return site, allowed
+    return {"Access-Control-Allow-Origin": origin, **_VARY}

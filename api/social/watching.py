@@ -1,30 +1,26 @@
 """`GET /social/posts/{post_id}/events`: a post as it is made, as server-sent events."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from http import HTTPStatus
-from time import monotonic
 from typing import Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.sse import EventSourceResponse, format_sse_event
 
 from api.identity.access import Asking, access
 from api.identity.principal import Role
 from api.problems import documented
+from api.server_events import HEADERS, RETRY_MS, LastEventId, StreamEnds, kept_alive
 from api.social.board import PostBoard, PostState
 from api.social.documents import base_url_of, image_url, post_document
 from api.social.new_post import POSTS
 from api.social.posts import PostId, found_post
-from api.state import Ending, FromBoard, FromClickHouse, WaitsForPosts
+from api.state import FromBoard, FromClickHouse, WaitsForPosts
 
 router = APIRouter(tags=["social"], dependencies=[access(Role.USER)])
 
-KEEP_ALIVE_SECONDS: Final = 15.0
-LONGEST_SECONDS: Final = 300.0
-"""A client that still waits then connects again."""
-RETRY_MS: Final = 1000
 END: Final = "end"
 """The id of the last event."""
 
@@ -54,68 +50,42 @@ async def follow_post(
     clickhouse: FromClickHouse,
     board: FromBoard,
     waits: WaitsForPosts,
-    ending: Ending,
+    ends: StreamEnds,
+    last_event_id: LastEventId = "",
 ) -> Response:
     """What there is comes first, then each change; it ends with the post, or after 5 minutes."""
     base_url = base_url_of(request, waits.public_url)
-    if request.headers.get("last-event-id") == END:
+    if last_event_id == END:
         # A browser's EventSource connects again after every end, until it is told not to.
         return Response(status_code=HTTPStatus.NO_CONTENT)
     state = await found_post(board, clickhouse, asking.subject, post_id)
     if state.result is None and state.options is not None:
         board.queued(asking.subject, post_id, state.options, state.requested_at or waits.clock())
+    told = PostState(state.post_id, state.user_id)
     if state.result is not None:
-        events = _ended(state, base_url)
-    else:
-        events = _followed(board, state, base_url, ending)
-    return EventSourceResponse(
-        events, headers={"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
-    )
+        return EventSourceResponse(_ended(told, state, base_url), headers=HEADERS)
+    # Even if nothing else is known of it.
+    first = [
+        format_sse_event(retry=RETRY_MS),
+        _event("state", {"id": str(told.post_id), "state": state.state}),
+    ]
+    told = PostState(state.post_id, state.user_id, state=state.state)
+    changes = _changes(board, told, base_url)
+    return EventSourceResponse(kept_alive(changes, ends, first=first), headers=HEADERS)
 
 
-async def _ended(state: PostState, base_url: str) -> AsyncIterator[bytes]:
-    for event in _events(PostState(state.post_id, state.user_id), state, base_url):
+async def _ended(told: PostState, state: PostState, base_url: str) -> AsyncIterator[bytes]:
+    for event in _events(told, state, base_url):
         yield event
 
 
-async def _followed(
-    board: PostBoard, first: PostState, base_url: str, ending: asyncio.Event
-) -> AsyncIterator[bytes]:
-    yield format_sse_event(retry=RETRY_MS)
-    told = PostState(first.post_id, first.user_id)
-    yield _event("state", {"id": str(told.post_id), "state": first.state})
-    told = PostState(first.post_id, first.user_id, state=first.state)
-    deadline = monotonic() + LONGEST_SECONDS
-    states = board.watch(first.user_id, first.post_id)
-    ended = asyncio.create_task(ending.wait())
-    coming: asyncio.Task[PostState | None] | None = None
-    try:
-        while monotonic() < deadline:
-            coming = coming or asyncio.create_task(_next(states))
-            await asyncio.wait(
-                {coming, ended}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ended.done():
-                return
-            if not coming.done():
-                yield KEEPALIVE_COMMENT
-                continue
-            state, coming = coming.result(), None
-            if state is None:
-                return
-            for event in _events(told, state, base_url):
-                yield event
+async def _changes(
+    board: PostBoard, told: PostState, base_url: str
+) -> AsyncGenerator[list[bytes], None]:
+    async with aclosing(board.watch(told.user_id, told.post_id)) as states:
+        async for state in states:
+            yield _events(told, state, base_url)
             told = state
-    finally:
-        waiting = [ended] if coming is None else [ended, coming]
-        for each in waiting:
-            each.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        await states.aclose()
-
-
-async def _next(states: AsyncGenerator[PostState, None]) -> PostState | None:
-    return await anext(states, None)
 
 
 def _events(before: PostState, after: PostState, base_url: str) -> list[bytes]:

@@ -70,7 +70,7 @@ WITH
                     ),
                     places, {mosts:Array(UInt32)}
                 ) AS of_meters,
-                arrayLastIndex(each -> each = 'stripe_customer_id', keys) AS named_at,
+                arrayLastIndex(each -> each = {customer_member:String}, keys) AS named_at,
                 named_at != 0 AND JSONType(e.metadata, named_at) != 'Null' AS names,
                 if(names, JSONExtractString(e.metadata, named_at), '') AS name,
                 match(name, {customer_pattern:String}) AS names_right,
@@ -80,7 +80,7 @@ WITH
                     -- A number that no machine holds: no reader of JSON takes it.
                     NOT isValidJSON(e.metadata)
                         -- What a page sent is not billed (streams/billing/metering.py).
-                        OR has(keys, 'weir_site')
+                        OR has(keys, {site_member:String})
                         OR has(of_meters, -1)
                         OR (names AND NOT names_right),
                     0,

@@ -10,6 +10,7 @@ from deploy.billing.clickhouse_questions import Questions, Row, moment_text
 from deploy.billing.standing import Report, UsedEvent
 from deploy.billing.usage_questions import EVENT_DAYS, EVENTS, LEDGER_DAYS, REPORTS
 from schemas.billing import CUSTOMER_PATTERN
+from schemas.metadata_members import CUSTOMER, SITE
 from schemas.meters import Meter, Meters
 
 AT_ONCE: Final = timedelta(days=7)
@@ -114,6 +115,8 @@ class UsageRead:
             "mosts": [each.most for each in self._of_type],
             "place": self._of_type.index(self._meter) + 1,
             "customer_pattern": CUSTOMER_PATTERN,
+            "customer_member": CUSTOMER,
+            "site_member": SITE,
             "start": moment_text(start),
             "end": moment_text(end),
         }

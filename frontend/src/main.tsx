@@ -3,15 +3,22 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import "./design/tokens.css";
+import { showNotOpened } from "./app/not_opened";
 import { Opening } from "./app/Opening";
+import { followTheme } from "./app/theme";
 import { openTranslations } from "./language/translation";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("index.html has no #root");
 
-await openTranslations();
-createRoot(root).render(
-  <StrictMode>
-    <Opening />
-  </StrictMode>,
-);
+followTheme();
+try {
+  await openTranslations();
+  createRoot(root).render(
+    <StrictMode>
+      <Opening />
+    </StrictMode>,
+  );
+} catch {
+  showNotOpened(root);
+}

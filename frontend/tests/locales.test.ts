@@ -83,9 +83,26 @@ test("no word stands there that nothing shows", () => {
   const whole = new Set(
     [...source.matchAll(/["'`]([\w]+(?:\.[\w]+)+)["'`]/g)].map((each) => each[1]),
   );
-  const beginnings = [...source.matchAll(/`([\w.]+\.)\$\{/g)].map((each) => each[1] ?? "");
+  // `quota.${standing}` shows what stands directly in `quota`, and only what the code names.
+  const templates = [...source.matchAll(/`((?:[\w.]|\$\{[^}]*\})+)`/g)]
+    .map((each) => (each[1] ?? "").split(/\$\{[^}]*\}/))
+    .filter((parts) => parts.length > 1 && parts[0]?.includes("."))
+    .map(
+      (parts) =>
+        new RegExp(`^${parts.map((part) => part.replaceAll(".", "[.]")).join("([^.]+)")}$`),
+    );
+  const named = new Set(
+    [...source.matchAll(/["'`](\w+)["'`]|\b(\w+):/g)].map((each) => each[1] ?? each[2]),
+  );
   const unused = [...stems(english)].filter(
-    (key) => !whole.has(key) && !beginnings.some((beginning) => key.startsWith(beginning)),
+    (key) =>
+      !whole.has(key) &&
+      !templates.some((template) =>
+        template
+          .exec(key)
+          ?.slice(1)
+          .every((each) => named.has(each)),
+      ),
   );
   expect(unused).toEqual([]);
 });

@@ -256,6 +256,50 @@ describe("weir()", () => {
     expect(sent()).toHaveLength(3);
   });
 
+  it("sends text that was cut within an emoji so that any reader takes it", async () => {
+    await load();
+    window.weir?.("search", {
+      query: "caf\u00e9 \ud83c",
+      "name\ud83d": ["\udf89 begins", { deep: "a\ud83cb" }],
+      toJSON: undefined,
+    });
+    window.weir?.("x", { path: "/\udf89", user_id: "u\ud83d" });
+    window.weir?.("y", { path: `/${"a".repeat(2_046)}\u{1f389}` });
+    await Promise.resolve();
+    const [, body] = beacon.mock.calls[1] as [string, string];
+    // As an escape it would be no text, and reading would end there for the events beside it too.
+    expect(body).not.toMatch(/\\ud[89a-f]/i);
+    expect(JSON.stringify(JSON.parse(body))).toBe(body);
+    const [, search, cut, long] = sent();
+    expect(search?.metadata).toEqual({
+      query: "caf\u00e9 \ufffd",
+      "name\ufffd": ["\ufffd begins", { deep: "a\ufffdb" }],
+    });
+    expect([cut?.path, cut?.user_id]).toEqual(["/\ufffd", "u\ufffd"]);
+    expect(long?.path).toBe(`/${"a".repeat(2_046)}\ufffd`);
+  });
+
+  it("changes nothing of other text", async () => {
+    await load();
+    const texts = [
+      "\u{1f389} whole",
+      "\\ud83c as it is written",
+      "\\\\ud83c twice",
+      '\n\t\u0007"\\',
+      "\ufffd\u2028",
+    ];
+    window.weir?.("x", { texts, "\\ud83c": 1 });
+    await Promise.resolve();
+    expect(sent()[1]?.metadata).toEqual({ texts, "\\ud83c": 1 });
+  });
+
+  it("names nothing twice, which would not be taken", async () => {
+    await load();
+    window.weir?.("x", { "\ud83c": 1, "\ud83d": 2 });
+    await Promise.resolve();
+    expect(beacon.mock.calls[1]?.[1].match(/\ufffd/g)).toHaveLength(1);
+  });
+
   it("makes ids where there is no secure context", async () => {
     set(crypto, "randomUUID", undefined);
     await load();

@@ -64,6 +64,20 @@ const eventId = (): string =>
         ).toString(16),
       );
 
+/**
+ * The value as JSON that can be sent. Half of a surrogate pair, as texts have that were cut within
+ * an emoji, is written as an escape that no reader has to take: it would cost all events of its
+ * request. What becomes the same by that, such as two names, may stand there once.
+ */
+const toJson = (value: unknown): string =>
+  JSON.stringify(
+    JSON.parse(
+      JSON.stringify(value).replace(/\\(ud[89a-f]..|.)/g, (found, after: string) =>
+        after[1] ? "\ufffd" : found,
+      ),
+    ),
+  );
+
 /** Whether the visitor asks not to be named. */
 const unnamed = (): boolean => !!navigator.globalPrivacyControl || navigator.doNotTrack === "1";
 
@@ -118,7 +132,7 @@ safely(() => {
       delete metadata.referrer;
     }
     queue.push(
-      JSON.stringify({
+      toJson({
         event_type: type,
         path: `${path || here()}`.slice(0, MAX_PATH),
         user_id: named && user_id ? `${user_id}` : undefined,

@@ -10,14 +10,10 @@ import orjson
 
 from schemas.billing import CUSTOMER_PATTERN, UsageCounted, report_id_for
 from schemas.decoding import WireEvent
+from schemas.metadata_members import CUSTOMER, SITE
 from schemas.meters import Meter, Meters
 from schemas.quotas import LATEST_MOMENT
 from streams.failures import Invalid
-
-SITE: Final = "weir_site"
-"""The member of an event's metadata by which the edge marks what the page of a website sent."""
-CUSTOMER: Final = "stripe_customer_id"
-"""The member of an event's metadata that names its customer."""
 
 _CUSTOMER: Final = re.compile(CUSTOMER_PATTERN)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")

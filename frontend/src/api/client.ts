@@ -1,8 +1,9 @@
 /** The one way to the API: the client generated from its OpenAPI document, with credentials. */
 
-import createClient, { type Middleware } from "openapi-fetch";
+import createClient from "openapi-fetch";
 import { Problem, problemOf } from "./problem";
 import type { components, paths } from "./schema";
+import { heedClock } from "./server_clock";
 
 export type Schemas = components["schemas"];
 
@@ -20,24 +21,18 @@ export function askAs(asking: Credentials): void {
   credentials = asking;
 }
 
-const authorization: Middleware = {
-  onRequest({ request }) {
-    const token = credentials.token();
-    if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
-    return request;
-  },
-  onResponse({ response }) {
-    if (response.status === 401) credentials.refused();
-    return response;
-  },
-};
+export const client = createClient<paths>({ baseUrl: window.location.origin, fetch: sent });
 
-export const client = createClient<paths>({
-  baseUrl: window.location.origin,
+/** Sends it with the credentials there are. */
+async function sent(request: Request): Promise<Response> {
+  const token = credentials.token();
+  if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
   // Looked up at each call, so that tests can put another one in its place.
-  fetch: (request) => globalThis.fetch(request),
-});
-client.use(authorization);
+  const response = await globalThis.fetch(request);
+  heedClock(response);
+  if (response.status === 401) credentials.refused();
+  return response;
+}
 
 interface Answer<Data> {
   data?: Data;
@@ -61,44 +56,22 @@ export async function statusAndAnswerOf<Data>(
   if (data !== undefined && response.ok) {
     return { status: response.status, data: data as Json<Data> };
   }
-  throw problemFrom(response, error);
+  throw problemOf(response, error);
 }
 
-async function reached<Data>(asked: Promise<Answer<Data>>): Promise<Answer<Data>> {
+/** An answer as it comes: streams, and files to save. Throws Problem. */
+export async function open(path: string, options: RequestInit = {}): Promise<Response> {
+  const request = new Request(new URL(path, window.location.origin), options);
+  const response = await reached(sent(request));
+  if (!response.ok) throw problemOf(response, await response.json().catch(() => null));
+  return response;
+}
+
+async function reached<Answered>(asked: Promise<Answered>): Promise<Answered> {
   try {
     return await asked;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem(0, "The API cannot be reached");
   }
-}
-
-function problemFrom(response: Response, error: unknown): Problem {
-  const members = (typeof error === "object" && error !== null ? error : {}) as Record<
-    string,
-    unknown
-  >;
-  const retryAfter = Number(response.headers.get("retry-after"));
-  const detail = typeof members.detail === "string" ? members.detail : `HTTP ${response.status}`;
-  return new Problem(response.status, detail, members, retryAfter > 0 ? retryAfter : null);
-}
-
-/** An answer as it comes: streams, and files to save. Throws Problem. */
-export async function open(path: string, options: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(options.headers);
-  const token = credentials.token();
-  if (token !== null) headers.set("Authorization", `Bearer ${token}`);
-  let response: Response;
-  try {
-    response = await globalThis.fetch(new URL(path, window.location.origin), {
-      ...options,
-      headers,
-    });
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Problem(0, "The API cannot be reached");
-  }
-  if (response.status === 401) credentials.refused();
-  if (!response.ok) throw await problemOf(response);
-  return response;
 }

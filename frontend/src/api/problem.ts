@@ -33,11 +33,10 @@ export class Problem extends Error {
   }
 }
 
-/** The problem that an answer tells of, or that it is none of ours. */
-export async function problemOf(response: Response): Promise<Problem> {
-  const members: unknown = await response.json().catch(() => null);
+/** The problem that an answer tells of. `said`: its document, whatever it is. */
+export function problemOf(response: Response, said: unknown): Problem {
   const retryAfter = Number(response.headers.get("retry-after"));
-  const told = isRecord(members) ? members : {};
+  const told = isRecord(said) ? said : {};
   const detail = typeof told.detail === "string" ? told.detail : `HTTP ${response.status}`;
   return new Problem(response.status, detail, told, retryAfter > 0 ? retryAfter : null);
 }

@@ -14,6 +14,7 @@ import {
   SignInMissing,
 } from "../identity/session";
 import { SessionContext } from "../identity/session_context";
+import { Directed } from "../language/Directed";
 import { newQueryClient } from "./queries";
 import { Pages } from "./routes";
 
@@ -90,7 +91,9 @@ function Opened({ session }: { session: Session }) {
   return (
     <SessionContext value={session}>
       <QueryClientProvider client={queries}>
-        <Pages />
+        <Directed>
+          <Pages />
+        </Directed>
       </QueryClientProvider>
     </SessionContext>
   );

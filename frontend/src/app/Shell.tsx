@@ -10,6 +10,7 @@ import { Skeleton } from "../design/Skeleton";
 import { useSession } from "../identity/session_context";
 import { QuotaDisplay } from "../plan/QuotaDisplay";
 import { Choices } from "./Choices";
+import { PageFailed } from "./PageFailed";
 import { PATHS } from "./paths";
 
 export function Shell() {
@@ -25,8 +26,9 @@ export function Shell() {
     window.scrollTo(0, 0);
     main.current?.focus({ preventScroll: true });
   }, [pathname]);
+  const dashboard = { pathname: PATHS.dashboard, search: useDashboardSearch() };
   const links = [
-    { to: PATHS.dashboard, title: t("shell.dashboard"), icon: ChartColumn },
+    { to: dashboard, title: t("shell.dashboard"), icon: ChartColumn },
     { to: PATHS.social, title: t("shell.social"), icon: Sparkles },
     { to: PATHS.plan, title: t("shell.plan"), icon: CreditCard },
   ];
@@ -38,9 +40,12 @@ export function Shell() {
       >
         {t("shell.skip")}
       </a>
-      <header className="sticky top-0 z-10 border-line border-b bg-surface">
+      <header className="z-10 border-line border-b bg-surface print:hidden [@media(min-height:30rem)]:sticky [@media(min-height:30rem)]:top-0">
         <div className="mx-auto flex max-w-7xl flex-wrap items-center gap-x-2 gap-y-1 px-3 py-2 sm:px-6">
-          <NavLink to="/" className="me-2 flex items-center gap-2 rounded-lg font-semibold text-lg">
+          <NavLink
+            to={dashboard}
+            className="me-2 flex items-center gap-2 rounded-lg font-semibold text-lg"
+          >
             <img src="/weir.svg" alt="" className="size-7" />
             <span>Weir</span>
           </NavLink>
@@ -50,7 +55,7 @@ export function Shell() {
           >
             {links.map(({ to, title, icon: Icon }) => (
               <NavLink
-                key={to}
+                key={title}
                 to={to}
                 end
                 className={({ isActive }) =>
@@ -84,10 +89,24 @@ export function Shell() {
         tabIndex={-1}
         className="mx-auto w-full max-w-7xl flex-1 px-3 py-5 outline-none sm:px-6"
       >
-        <Suspense fallback={<Skeleton className="h-64" />}>
-          <Outlet />
-        </Suspense>
+        {/* One for each page: the way to the others stays, and another page begins anew. */}
+        <PageFailed key={pathname}>
+          <Suspense fallback={<Skeleton className="h-64" />}>
+            <Outlet />
+          </Suspense>
+        </PageFailed>
       </main>
     </div>
   );
+}
+
+/** The view that the dashboard shows, or showed last: who comes back to it finds it as it was. */
+function useDashboardSearch(): string {
+  const { pathname, search } = useLocation();
+  const last = useRef("");
+  const here = pathname === PATHS.dashboard;
+  useEffect(() => {
+    if (here) last.current = search;
+  }, [here, search]);
+  return here ? search : last.current;
 }

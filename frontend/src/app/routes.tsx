@@ -5,14 +5,17 @@ import { BrowserRouter, Route, Routes } from "react-router";
 import { Dashboard } from "../dashboard/Dashboard";
 import { PageFailed } from "./PageFailed";
 import { PageMissing } from "./PageMissing";
+import { pageFile } from "./page_files";
 import { PATHS } from "./paths";
 import { Shell } from "./Shell";
 
 // Not the data router, which is 20 kB (gzip) more: TanStack Query asks for what pages show.
 const SocialPage = lazy(async () => ({
-  default: (await import("../social/SocialPage")).SocialPage,
+  default: (await pageFile(() => import("../social/SocialPage"))).SocialPage,
 }));
-const PlanPage = lazy(async () => ({ default: (await import("../plan/PlanPage")).PlanPage }));
+const PlanPage = lazy(async () => ({
+  default: (await pageFile(() => import("../plan/PlanPage"))).PlanPage,
+}));
 
 export function Pages() {
   return (

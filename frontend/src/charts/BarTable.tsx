@@ -27,11 +27,12 @@ export function BarTable({ caption, valueTitle, countTitle, bars, nameOf, choose
           <th scope="col" className="py-1 text-start font-normal">
             {valueTitle}
           </th>
-          <th scope="col" className="w-28 py-1 text-end font-normal">
+          <th scope="col" className="w-20 py-1 text-end font-normal sm:w-28">
             {countTitle}
           </th>
-          <th scope="col" className="w-16 py-1 text-end font-normal">
-            {t("dashboard.share")}
+          {/* Where it is narrow, the space is the values'; a screen reader has it all the same. */}
+          <th scope="col" className="w-px py-1 text-end font-normal sm:w-16">
+            <span className="max-sm:sr-only">{t("dashboard.share")}</span>
           </th>
         </tr>
       </thead>
@@ -41,29 +42,43 @@ export function BarTable({ caption, valueTitle, countTitle, bars, nameOf, choose
             <th scope="row" className="relative py-0.5 text-start font-normal">
               <div
                 aria-hidden
-                className="absolute inset-y-0.5 start-0 rounded bg-accent-faint"
+                className="absolute inset-y-0.5 start-0 rounded bg-accent-faint forced-colors:border"
                 style={{ width: `${bar.length * 100}%` }}
               />
               {choose ? (
                 <button
                   type="button"
-                  className="relative block w-full truncate rounded px-2 py-1 text-start hover:underline"
+                  className="relative block w-full rounded px-2 py-1 text-start hover:underline"
                   title={t("dashboard.narrowTo", { value: nameOf(bar.value) })}
                   onClick={() => choose(bar.value)}
                 >
-                  <bdi>{nameOf(bar.value)}</bdi>
+                  <Value value={bar.value} name={nameOf(bar.value)} />
                 </button>
               ) : (
-                <span className="relative block truncate px-2 py-1">
-                  <bdi>{nameOf(bar.value)}</bdi>
-                </span>
+                <div className="relative px-2 py-1">
+                  <Value value={bar.value} name={nameOf(bar.value)} />
+                </div>
               )}
             </th>
             <td className="py-0.5 text-end tabular-nums">{formats.count(bar.count)}</td>
-            <td className="py-0.5 text-end text-soft tabular-nums">{formats.percent(bar.share)}</td>
+            <td className="py-0.5 text-end text-soft tabular-nums">
+              <span className="max-sm:sr-only">{formats.percent(bar.share)}</span>
+            </td>
           </tr>
         ))}
       </tbody>
     </table>
+  );
+}
+
+/** What has no word of its own, such as a path, begins at the left in every language. */
+function Value({ value, name }: { value: string; name: string }) {
+  // The beginning is what stays of a long one: what is cut off is at the end of its own direction.
+  return name === value ? (
+    <bdi dir="ltr" className="block truncate rtl:text-right">
+      {name}
+    </bdi>
+  ) : (
+    <bdi className="block truncate">{name}</bdi>
   );
 }

@@ -34,6 +34,9 @@ interface Props {
 }
 
 const STEPS_SEEN = 8;
+const POINTS_UP_TO = 40;
+/** Seconds that are shown on either side of a single step. */
+const ALONE = 1800;
 const PAN_BY_KEY = 0.2;
 const ZOOM_BY_KEY = 0.7;
 
@@ -44,7 +47,9 @@ export function TimeSeriesChart(props: Props) {
   const latest = useRef(props);
   latest.current = props;
   const appearance = useAppearance();
-  const look = lines.map((line) => `${line.name} ${line.colour} ${line.right} ${line.area}`).join();
+  const look = lines
+    .map((line) => `${line.name} ${line.colour} ${line.right} ${line.area} ${line.dashed}`)
+    .join();
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: data is handed over below
   useLayoutEffect(() => {
@@ -117,7 +122,10 @@ function dataOf({ starts, lines }: Pick<Props, "starts" | "lines">): uPlot.Align
 }
 
 function wholeOf(starts: ArrayLike<number>): Window {
-  return { min: starts[0] ?? 0, max: starts[starts.length - 1] ?? 1 };
+  const min = starts[0] ?? 0;
+  const max = starts[starts.length - 1] ?? 1;
+  // A single step stands in the middle.
+  return min < max ? { min, max } : { min: min - ALONE, max: max + ALONE };
 }
 
 function optionsOf(element: HTMLElement, props: Props): uPlot.Options {
@@ -141,7 +149,14 @@ function optionsOf(element: HTMLElement, props: Props): uPlot.Options {
     cursor: { drag: { x: false, y: false, setScale: false }, points: { size: 8 } },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), timeZone),
     scales: {
-      x: { time: true },
+      x: {
+        time: true,
+        range: (chart, min, max) => {
+          if (min < max) return [min, max];
+          const whole = wholeOf(chart.data[0]);
+          return [whole.min, whole.max];
+        },
+      },
       y: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] },
       right: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] },
     },
@@ -163,7 +178,7 @@ function optionsOf(element: HTMLElement, props: Props): uPlot.Options {
           paths: thinnedPaths,
           width: 2,
           ...(each.dashed ? { dash: [6, 4] } : {}),
-          points: { show: props.starts.length < 40, size: 6, fill: colour },
+          points: { show: (chart) => chart.data[0].length < POINTS_UP_TO, size: 6, fill: colour },
           ...(each.area ? { fill: `color-mix(in srgb, ${colour} 14%, transparent)` } : {}),
         };
       }),

@@ -13,10 +13,16 @@ export interface Bar extends Counted {
   share: number;
 }
 
-/** `all`: of which the shares are; the values' own sum where it is not known. */
-export function barsOf(items: readonly Counted[], all?: number): Bar[] {
+/**
+ * `all`: how many events there are, listed or not; of them the shares are. One that is not known,
+ * or was asked for before the last ones came, gives way to the values' own sum.
+ */
+export function barsOf(items: readonly Counted[], all: number): Bar[] {
   const longest = items.reduce((most, item) => Math.max(most, item.count), 0);
-  const sum = all ?? items.reduce((sum, item) => sum + item.count, 0);
+  const sum = Math.max(
+    all,
+    items.reduce((sum, item) => sum + item.count, 0),
+  );
   return items.map((item) => ({
     ...item,
     length: longest > 0 ? item.count / longest : 0,

@@ -31,6 +31,17 @@ test("an hour that the clock shows twice is two steps", () => {
   expect(series.views).toEqual([1, 2]);
 });
 
+test("a step that is cut at the period's begin begins there", () => {
+  const monday = Date.parse("2026-11-23T00:00:00Z") / 1000;
+  const series = trafficOf(
+    [at("2026-11-16T00:00:00Z", 3), at("2026-11-23T00:00:00Z", 5)],
+    [],
+    monday - 86_400,
+  );
+  expect(series.starts).toEqual([monday - 86_400, monday]);
+  expect(series.views).toEqual([3, 5]);
+});
+
 test("of nothing there is nothing", () => {
   expect(trafficOf([], [])).toEqual({ starts: [], views: [], visitors: [], conversions: [] });
 });

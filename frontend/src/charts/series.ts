@@ -14,11 +14,18 @@ export interface TrafficSeries {
   conversions: number[];
 }
 
-/** Both series on one axis of time; a step that one of them lacks counts 0 there. */
-export function trafficOf(views: readonly Point[], conversions: readonly Point[]): TrafficSeries {
+/**
+ * Both series on one axis of time; a step that one of them lacks counts 0 there. `from`: where the
+ * period begins, in seconds; of a step that began before only what follows was counted.
+ */
+export function trafficOf(
+  views: readonly Point[],
+  conversions: readonly Point[],
+  from = Number.NEGATIVE_INFINITY,
+): TrafficSeries {
   const byStart = new Map<number, { views: number; visitors: number; conversions: number }>();
   const at = (point: Point) => {
-    const start = Date.parse(point.start) / 1000;
+    const start = Math.max(Date.parse(point.start) / 1000, from);
     const found = byStart.get(start) ?? { views: 0, visitors: 0, conversions: 0 };
     byStart.set(start, found);
     return found;

@@ -7,17 +7,26 @@ import { BarTable } from "../charts/BarTable";
 import { barsOf } from "../charts/bars";
 import { Button } from "../design/Button";
 import { Card } from "../design/Card";
-import { ProblemNotice } from "../design/ProblemNotice";
 import { Skeleton } from "../design/Skeleton";
 import { ChartActions } from "./ChartActions";
+import { Fresh } from "./Fresh";
+import { NoAnswer } from "./NoAnswer";
 import { valueName } from "./names";
-import { addressOf, type EventType, narrowedBy, useBreakdown } from "./questions";
-import type { ViewAndPeriod } from "./use_view";
+import {
+  addressOf,
+  type EventType,
+  narrowedBy,
+  periodNow,
+  useBreakdown,
+  useTotals,
+  VALUES,
+} from "./questions";
+import type { Shown } from "./use_view";
 import type { Dimension } from "./view";
 
 type By = Dimension | "event_type";
 
-interface Props extends ViewAndPeriod {
+interface Props extends Shown {
   title: string;
   dimensions: readonly [By, ...By[]];
   eventType: EventType | null;
@@ -28,19 +37,21 @@ const ROWS = 8;
 export function BreakdownCard({ title, dimensions, eventType, ...shown }: Props) {
   const { t } = useTranslation();
   const [by, setBy] = useState<By>(dimensions[0]);
-  const query = {
-    ...narrowedBy(shown.view, shown.period),
-    by,
-    ...(eventType === null ? {} : { event_type: eventType }),
-    limit: 10_000,
-  };
+  const address = () =>
+    addressOf("/analytics/breakdown", {
+      ...narrowedBy(shown.view, periodNow(shown.view)),
+      by,
+      ...(eventType === null ? {} : { event_type: eventType }),
+      limit: 10_000,
+    });
   const values = <Values key={by} title={title} by={by} eventType={eventType} {...shown} />;
   return (
     <Card
       title={title}
       actions={
         <ChartActions
-          address={addressOf("/analytics/breakdown", query)}
+          title={title}
+          address={address}
           name={`weir-${eventType ?? "events"}-by-${by}`}
         />
       }
@@ -75,46 +86,45 @@ interface ValuesProps extends Omit<Props, "dimensions"> {
   by: By;
 }
 
-function Values({ title, by, eventType, view, period, change }: ValuesProps) {
+function Values({ title, by, eventType, view, change }: ValuesProps) {
   const { t, i18n } = useTranslation();
   const [all, setAll] = useState(false);
-  const answer = useBreakdown(view, period, by, eventType);
+  const answer = useBreakdown(view, by, eventType);
+  const totals = useTotals(view);
   if (answer.data === undefined) {
-    return answer.isError ? (
-      <ProblemNotice error={answer.error} retry={() => void answer.refetch()} />
-    ) : (
-      <Skeleton className="h-64" />
-    );
+    return answer.isError ? <NoAnswer /> : <Skeleton className="h-64" />;
   }
-  const bars = barsOf(answer.data.items);
-  if (bars.length === 0) {
-    return <p className="py-6 text-center text-soft">{t("dashboard.nothingCounted")}</p>;
-  }
+  // Each event has one value, of which these are the first: shares are of all events.
+  const bars = barsOf(answer.data.items, totals.data?.[COUNTED[eventType ?? "all"]].value ?? 0);
+  const more =
+    bars.length < VALUES
+      ? t("dashboard.showAll", { count: bars.length })
+      : t("dashboard.showFirst");
   return (
-    <>
-      <BarTable
-        caption={title}
-        valueTitle={t(`dashboard.dimensions.${by}`)}
-        countTitle={
-          eventType === "conversion"
-            ? t("dashboard.tiles.conversions")
-            : eventType === "page_view"
-              ? t("dashboard.tiles.views")
-              : t("dashboard.events")
-        }
-        bars={all ? bars : bars.slice(0, ROWS)}
-        nameOf={(value) => valueName(by, value, t, i18n.language)}
-        choose={
-          by === "event_type"
-            ? undefined
-            : (value) => change({ where: { ...view.where, [by]: value } })
-        }
-      />
+    <Fresh waits={answer.isPlaceholderData}>
+      {bars.length === 0 ? (
+        <p className="py-6 text-center text-soft">{t("dashboard.nothingCounted")}</p>
+      ) : (
+        <BarTable
+          caption={title}
+          valueTitle={t(`dashboard.dimensions.${by}`)}
+          countTitle={t(`dashboard.counted.${eventType ?? "all"}`)}
+          bars={all ? bars : bars.slice(0, ROWS)}
+          nameOf={(value) => valueName(by, value, t, i18n.language)}
+          choose={
+            by === "event_type"
+              ? undefined
+              : (value) => change({ where: { ...view.where, [by]: value } })
+          }
+        />
+      )}
       {bars.length > ROWS ? (
-        <Button kind="quiet" className="mt-2 self-start text-sm" onClick={() => setAll(!all)}>
-          {all ? t("dashboard.fewer") : t("dashboard.showAll", { count: bars.length })}
+        <Button kind="quiet" className="mt-2 text-sm" onClick={() => setAll(!all)}>
+          {all ? t("dashboard.fewer") : more}
         </Button>
       ) : null}
-    </>
+    </Fresh>
   );
 }
+
+const COUNTED = { page_view: "page_views", conversion: "conversions", all: "count" } as const;

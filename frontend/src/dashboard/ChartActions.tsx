@@ -7,21 +7,24 @@ import { saveCsv } from "../api/saving";
 import { IconButton } from "../design/Button";
 
 interface Props {
+  /** Of the card, so that one button is told from the other. */
+  title: string;
   asTable?: boolean;
   setAsTable?: (asTable: boolean) => void;
-  /** The API's address of the numbers. */
-  address: string;
+  /** The API's address of the numbers, of this moment. */
+  address: () => string;
   /** Of the file, without its ending. */
   name: string;
 }
 
-export function ChartActions({ asTable, setAsTable, address, name }: Props) {
+export function ChartActions({ title, asTable, setAsTable, address, name }: Props) {
   const { t } = useTranslation();
   const [state, setState] = useState<"idle" | "saving" | "failed">("idle");
   const download = async () => {
+    if (state === "saving") return;
     setState("saving");
     try {
-      await saveCsv(address, name);
+      await saveCsv(address(), name);
       setState("idle");
     } catch {
       setState("failed");
@@ -46,9 +49,9 @@ export function ChartActions({ asTable, setAsTable, address, name }: Props) {
         />
       ) : null}
       <IconButton
-        label={t("dashboard.saveCsv")}
+        label={t("dashboard.saveCsv", { title })}
         icon={<Download aria-hidden className="size-4" />}
-        disabled={state === "saving"}
+        aria-disabled={state === "saving"}
         onClick={() => void download()}
       />
     </div>

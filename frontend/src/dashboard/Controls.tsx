@@ -1,12 +1,15 @@
 /** Which time, in which steps and zone, with or without bots, and what it is narrowed to. */
 
 import { X } from "lucide-react";
+import { useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Button } from "../design/Button";
-import { Select, TextField } from "../design/Field";
+import { Select } from "../design/Field";
+import { DayRange } from "./DayRange";
 import { valueName } from "./names";
 import { dayIn, possibleIntervals } from "./periods";
-import type { ViewAndPeriod } from "./use_view";
+import { periodNow } from "./questions";
+import type { Shown } from "./use_view";
 import {
   BOTS,
   type Bots,
@@ -17,8 +20,10 @@ import {
   type Range,
 } from "./view";
 
-export function Controls({ view, period, change }: ViewAndPeriod) {
+export function Controls({ view, change }: Shown) {
   const { t, i18n } = useTranslation();
+  const ranges = useRef<HTMLDivElement>(null);
+  const period = periodNow(view);
   const zones = [...new Set([view.timeZone, browserZone(), "UTC"])];
   const chooseRange = (range: Range) => {
     if (range !== "custom") return change({ range, first: "", last: "", interval: null });
@@ -37,7 +42,7 @@ export function Controls({ view, period, change }: ViewAndPeriod) {
   });
   return (
     <div className="flex w-full min-w-0 flex-col gap-2 lg:w-auto">
-      <div className="grid grid-cols-2 gap-2 sm:flex sm:flex-wrap">
+      <div ref={ranges} className="grid grid-cols-2 gap-2 sm:flex sm:flex-wrap">
         <Select<Range>
           bare
           label={t("dashboard.range")}
@@ -70,24 +75,7 @@ export function Controls({ view, period, change }: ViewAndPeriod) {
           options={BOTS.map((value) => ({ value, title: t(`dashboard.botsShown.${value}`) }))}
         />
       </div>
-      {view.range === "custom" ? (
-        <div className="grid grid-cols-2 gap-2 sm:flex">
-          <TextField
-            type="date"
-            label={t("dashboard.first")}
-            value={view.first}
-            max={view.last}
-            onChange={({ target }) => target.value && change({ first: target.value })}
-          />
-          <TextField
-            type="date"
-            label={t("dashboard.last")}
-            value={view.last}
-            min={view.first}
-            onChange={({ target }) => target.value && change({ last: target.value })}
-          />
-        </div>
-      ) : null}
+      {view.range === "custom" ? <DayRange view={view} change={change} /> : null}
       {narrowed.length > 0 ? (
         <ul className="flex flex-wrap gap-2" aria-label={t("dashboard.narrowed")}>
           {narrowed.map(({ dimension, value }) => {
@@ -101,6 +89,8 @@ export function Controls({ view, period, change }: ViewAndPeriod) {
                   onClick={() => {
                     const { [dimension]: _, ...where } = view.where;
                     change({ where });
+                    // The button is gone: on with what it belonged to.
+                    ranges.current?.querySelector("select")?.focus();
                   }}
                 >
                   <span className="truncate">

@@ -3,12 +3,12 @@
 import { useTranslation } from "react-i18next";
 import { useTitle } from "../app/title";
 import { Skeleton } from "../design/Skeleton";
+import { AnswersNotice } from "./AnswersNotice";
 import { BreakdownCard } from "./BreakdownCard";
 import { Controls } from "./Controls";
 import { FirstEvent } from "./FirstEvent";
 import { LiveCard } from "./LiveCard";
 import { useAnyEvent } from "./questions";
-import { StaleNotice } from "./StaleNotice";
 import { Tiles } from "./Tiles";
 import { TrafficCard } from "./TrafficCard";
 import { useLiveEvents } from "./use_live_events";
@@ -17,18 +17,18 @@ import { useView } from "./use_view";
 export function Dashboard() {
   const { t } = useTranslation();
   useTitle(t("shell.dashboard"));
-  const { view, period, change } = useView();
+  const { view, change } = useView();
   const live = useLiveEvents();
   const any = useAnyEvent();
   if (any.data === false && live.events.length === 0) return <FirstEvent live={live} />;
-  const shown = { view, period, change };
+  const shown = { view, change };
   return (
     <div className="flex flex-col gap-4">
       <header className="flex flex-wrap items-end justify-between gap-3">
         <h1 className="font-semibold text-2xl">{t("shell.dashboard")}</h1>
         <Controls {...shown} />
       </header>
-      <StaleNotice timeZone={view.timeZone} />
+      <AnswersNotice timeZone={view.timeZone} />
       {any.isPending ? <Skeleton className="h-28" /> : <Tiles {...shown} />}
       <TrafficCard {...shown} />
       <div className="grid gap-4 lg:grid-cols-2">
@@ -62,7 +62,7 @@ export function Dashboard() {
           dimensions={["source", "event_type", "status", "method", "route"]}
           eventType={null}
         />
-        <LiveCard live={live} timeZone={view.timeZone} />
+        <LiveCard live={live} view={view} />
       </div>
     </div>
   );

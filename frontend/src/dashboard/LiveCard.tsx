@@ -1,25 +1,49 @@
-/** The newest events, one by one. */
+/** The newest events of the view, one by one; held still for who reads them. */
 
-import { Bot } from "lucide-react";
+import { Bot, Pause, Play } from "lucide-react";
+import { useState } from "react";
 import { useTranslation } from "react-i18next";
+import { IconButton } from "../design/Button";
 import { Card } from "../design/Card";
 import { ScrollRegion } from "../design/ScrollRegion";
 import { useFormats } from "../language/formats";
+import { isOf } from "./matching";
 import { eventName, valueName } from "./names";
 import type { Live, StoredEvent } from "./use_live_events";
+import type { View } from "./view";
 
-export function LiveCard({ live, timeZone }: { live: Live; timeZone: string }) {
+export function LiveCard({ live, view }: { live: Live; view: View }) {
   const { t } = useTranslation();
-  const formats = useFormats(timeZone);
+  const formats = useFormats(view.timeZone);
+  const [held, setHeld] = useState<readonly StoredEvent[] | null>(null);
+  const events = (held ?? live.events).filter((event) => isOf(event, view));
   return (
-    <Card title={t("dashboard.live")} actions={<LiveState state={live.state} />}>
-      {live.events.length === 0 ? (
+    <Card
+      title={t("dashboard.live")}
+      actions={
+        <div className="flex items-center gap-2">
+          <LiveState state={live.state} />
+          <IconButton
+            label={held ? t("dashboard.goOn") : t("dashboard.hold")}
+            icon={
+              held ? (
+                <Play aria-hidden className="size-4" />
+              ) : (
+                <Pause aria-hidden className="size-4" />
+              )
+            }
+            onClick={() => setHeld(held ? null : live.events)}
+          />
+        </div>
+      }
+    >
+      {events.length === 0 ? (
         <p className="py-6 text-center text-soft">{t("dashboard.nothingYet")}</p>
       ) : (
         <ScrollRegion label={t("dashboard.live")} className="max-h-80 overflow-y-auto">
           <ol className="flex flex-col">
-            {live.events.map((event) => (
-              <LiveEvent key={event.event_id} event={event} timeZone={timeZone} />
+            {events.map((event) => (
+              <LiveEvent key={event.event_id} event={event} timeZone={view.timeZone} />
             ))}
           </ol>
         </ScrollRegion>
@@ -44,8 +68,8 @@ const DOTS: Record<Live["state"], string> = {
 export function LiveState({ state }: { state: Live["state"] }) {
   const { t } = useTranslation();
   return (
-    <p role="status" className="flex items-center gap-2 text-sm">
-      <span aria-hidden className={`size-2 rounded-full ${DOTS[state]}`} />
+    <p role="status" data-live={state} className="flex items-center gap-2 text-sm">
+      <span aria-hidden className={`size-2 rounded-full forced-color-adjust-none ${DOTS[state]}`} />
       {t(`dashboard.liveStates.${state}`)}
     </p>
   );
@@ -55,6 +79,7 @@ function LiveEvent({ event, timeZone }: { event: StoredEvent; timeZone: string }
   const { t, i18n } = useTranslation();
   const formats = useFormats(timeZone);
   const from = [
+    eventName(event.event_type, t),
     event.referrer,
     event.country === "" ? "" : valueName("country", event.country, t, i18n.language),
     event.browser,
@@ -68,9 +93,14 @@ function LiveEvent({ event, timeZone }: { event: StoredEvent; timeZone: string }
         <p className="truncate" title={event.path}>
           <bdi>{event.path}</bdi>
         </p>
-        <p className="truncate text-soft">
-          {[eventName(event.event_type, t), ...from].join(" · ")}
-        </p>
+        <ul className="flex overflow-hidden text-soft">
+          {from.map((each, index) => (
+            <li key={each} className="flex min-w-0 whitespace-pre">
+              {index > 0 ? <span aria-hidden>{" · "}</span> : null}
+              <bdi className="truncate">{each}</bdi>
+            </li>
+          ))}
+        </ul>
       </div>
       {event.bot ? (
         <span className="flex items-center gap-1 text-soft">

@@ -1,34 +1,34 @@
 /** Views, visitors, conversions and their rate, each against the period before. */
 
+import { clsx } from "clsx";
 import { Bot, Minus, TrendingDown, TrendingUp } from "lucide-react";
 import { useTranslation } from "react-i18next";
-import { ProblemNotice } from "../design/ProblemNotice";
 import { Skeleton } from "../design/Skeleton";
 import { useFormats } from "../language/formats";
+import { Fresh } from "./Fresh";
+import { NoAnswer } from "./NoAnswer";
 import { useBots, useTotals } from "./questions";
 import { type Tile, tilesOf } from "./tiles";
-import type { ViewAndPeriod } from "./use_view";
+import type { Shown } from "./use_view";
 
-export function Tiles({ view, period }: ViewAndPeriod) {
+export function Tiles({ view }: Pick<Shown, "view">) {
   const { t } = useTranslation();
   const formats = useFormats();
-  const totals = useTotals(view, period);
-  const bots = useBots(view, period);
+  const totals = useTotals(view);
+  const bots = useBots(view);
   if (totals.data === undefined) {
-    return totals.isError ? (
-      <ProblemNotice error={totals.error} retry={() => void totals.refetch()} />
-    ) : (
-      <Skeleton className="h-28" />
-    );
+    return totals.isError ? <NoAnswer /> : <Skeleton className="h-28" />;
   }
   const left = bots.data?.count.value ?? 0;
   return (
     <section aria-label={t("dashboard.totals")} className="flex flex-col gap-2">
-      <dl className="grid grid-cols-2 gap-3 lg:grid-cols-4">
-        {tilesOf(totals.data).map((tile) => (
-          <OneTile key={tile.name} tile={tile} />
-        ))}
-      </dl>
+      <Fresh waits={totals.isPlaceholderData}>
+        <dl className="grid grid-cols-2 gap-3 lg:grid-cols-4">
+          {tilesOf(totals.data).map((tile) => (
+            <OneTile key={tile.name} tile={tile} />
+          ))}
+        </dl>
+      </Fresh>
       {view.bots === "exclude" && left > 0 ? (
         <p className="flex items-center gap-2 text-soft text-sm">
           <Bot aria-hidden className="size-4 shrink-0" />
@@ -50,25 +50,30 @@ function OneTile({ tile }: { tile: Tile }) {
     return tile.kind === "share" ? formats.percent(value, 2) : formats.count(value);
   };
   const Icon = ICONS[tile.direction];
+  const value = write(tile.value);
   return (
     <div className="flex min-w-0 flex-col rounded-card border border-line bg-surface p-4">
       <dt className="text-soft text-sm">{t(`dashboard.tiles.${tile.name}`)}</dt>
       <dd
-        className="truncate font-semibold text-2xl tabular-nums sm:text-3xl"
+        // A number that is cut reads as another one.
+        className={clsx(
+          "font-semibold tabular-nums sm:text-3xl",
+          value.length > 7 ? "text-lg" : "text-2xl",
+        )}
         data-tile={tile.name}
       >
-        {write(tile.value)}
+        {value}
       </dd>
       <dd className="text-soft text-sm">
         {tile.change === null ? (
           t("dashboard.nothingBefore")
         ) : (
           <>
-            <span className={`inline-flex items-center gap-1 ${LOOKS[tile.direction]}`}>
-              <Icon aria-hidden className="size-4" />
+            <span className={clsx("whitespace-nowrap", LOOKS[tile.direction])}>
+              <Icon aria-hidden className="me-1 inline size-4 align-[-0.15em]" />
               {formats.change(tile.change)}
-            </span>{" "}
-            {t("dashboard.before", { value: write(tile.previous) })}
+            </span>
+            <span className="ms-1.5">{t("dashboard.before", { value: write(tile.previous) })}</span>
           </>
         )}
       </dd>

@@ -1,28 +1,37 @@
 /** Views, visitors and conversions over time: as lines, and as a table. */
 
+import { clsx } from "clsx";
 import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { trafficOf } from "../charts/series";
 import { type Line, TimeSeriesChart } from "../charts/TimeSeriesChart";
 import { Card } from "../design/Card";
 import { DataTable } from "../design/DataTable";
-import { ProblemNotice } from "../design/ProblemNotice";
 import { Skeleton } from "../design/Skeleton";
 import { useFormats } from "../language/formats";
 import { ChartActions } from "./ChartActions";
-import { addressOf, narrowedBy, useTraffic } from "./questions";
-import type { ViewAndPeriod } from "./use_view";
+import { Fresh } from "./Fresh";
+import { NoAnswer } from "./NoAnswer";
+import { addressOf, narrowedBy, periodNow, useTraffic } from "./questions";
+import type { Shown } from "./use_view";
 
 const HEIGHT = 280;
 
-export function TrafficCard({ view, period }: ViewAndPeriod) {
+export function TrafficCard({ view }: Pick<Shown, "view">) {
   const { t, i18n } = useTranslation();
   const formats = useFormats(view.timeZone);
-  const traffic = useTraffic(view, period);
+  const traffic = useTraffic(view);
   const [asTable, setAsTable] = useState(false);
   const [pointed, setPointed] = useState<number | null>(null);
   const series = useMemo(
-    () => trafficOf(traffic.data?.views.items ?? [], traffic.data?.conversions.items ?? []),
+    () =>
+      traffic.data === undefined
+        ? trafficOf([], [])
+        : trafficOf(
+            traffic.data.views,
+            traffic.data.conversions,
+            Date.parse(traffic.data.period.from) / 1000,
+          ),
     [traffic.data],
   );
   const lines: Line[] = [
@@ -40,15 +49,18 @@ export function TrafficCard({ view, period }: ViewAndPeriod) {
       right: true,
     },
   ];
-  const write =
-    period.interval === "minute" || period.interval === "hour" ? formats.dateTime : formats.date;
+  const interval = traffic.data?.period.interval;
+  const write = interval === "minute" || interval === "hour" ? formats.dateTime : formats.date;
   const at = (start: number) => write(new Date(start * 1000));
   const start = pointed === null ? undefined : series.starts[pointed];
-  const query = {
-    ...narrowedBy(view, period),
-    interval: period.interval,
-    timezone: view.timeZone,
-    group_by: "event_type",
+  const address = () => {
+    const period = periodNow(view);
+    return addressOf("/analytics/timeseries", {
+      ...narrowedBy(view, period),
+      interval: period.interval,
+      timezone: view.timeZone,
+      group_by: "event_type",
+    });
   };
   return (
     <Card
@@ -57,7 +69,8 @@ export function TrafficCard({ view, period }: ViewAndPeriod) {
         <ChartActions
           asTable={asTable}
           setAsTable={setAsTable}
-          address={addressOf("/analytics/timeseries", query)}
+          title={t("dashboard.traffic")}
+          address={address}
           name="weir-traffic"
         />
       }
@@ -67,8 +80,8 @@ export function TrafficCard({ view, period }: ViewAndPeriod) {
           <li key={line.name} className="flex items-center gap-1.5">
             <span
               aria-hidden
-              className="inline-block h-0.5 w-4 rounded"
-              style={{ background: `var(${line.colour})` }}
+              className={clsx("inline-block w-5 border-t-2", line.dashed && "border-dashed")}
+              style={{ borderColor: `var(${line.colour})` }}
             />
             {line.name}
             {pointed !== null && start !== undefined ? (
@@ -83,41 +96,47 @@ export function TrafficCard({ view, period }: ViewAndPeriod) {
       </ul>
       {traffic.data === undefined ? (
         traffic.isError ? (
-          <ProblemNotice error={traffic.error} retry={() => void traffic.refetch()} />
+          <NoAnswer />
         ) : (
           <div style={{ height: HEIGHT }}>
             <Skeleton className="h-full" />
           </div>
         )
-      ) : asTable ? (
-        <DataTable
-          caption={t("dashboard.traffic")}
-          rows={series.starts.map((each, index) => ({ start: each, index })).reverse()}
-          rowKey={(row) => String(row.start)}
-          columns={[
-            { title: t("dashboard.time"), cell: (row) => at(row.start) },
-            ...lines.map((line) => ({
-              title: line.name,
-              number: true,
-              cell: (row: { index: number }) => formats.count(line.values[row.index] ?? 0),
-            })),
-          ]}
-        />
       ) : (
-        <TimeSeriesChart
-          label={t("dashboard.trafficLabel", {
-            first: at(series.starts[0] ?? 0),
-            last: at(series.starts.at(-1) ?? 0),
-          })}
-          starts={series.starts}
-          lines={lines}
-          timeZone={view.timeZone}
-          language={i18n.language}
-          formatTime={at}
-          formatValue={formats.compact}
-          height={HEIGHT}
-          onPoint={setPointed}
-        />
+        <Fresh waits={traffic.isPlaceholderData}>
+          {asTable ? (
+            <DataTable
+              caption={t("dashboard.traffic")}
+              rows={series.starts.map((each, index) => ({ start: each, index })).reverse()}
+              rowKey={(row) => String(row.start)}
+              columns={[
+                { title: t("dashboard.time"), cell: (row) => at(row.start) },
+                ...lines.map((line) => ({
+                  title: line.name,
+                  number: true,
+                  cell: (row: { index: number }) => formats.count(line.values[row.index] ?? 0),
+                })),
+              ]}
+            />
+          ) : (
+            <TimeSeriesChart
+              // Another view is seen from its begin to its end.
+              key={JSON.stringify(view)}
+              label={t("dashboard.trafficLabel", {
+                first: at(series.starts[0] ?? 0),
+                last: at(series.starts.at(-1) ?? 0),
+              })}
+              starts={series.starts}
+              lines={lines}
+              timeZone={view.timeZone}
+              language={i18n.language}
+              formatTime={at}
+              formatValue={formats.compact}
+              height={HEIGHT}
+              onPoint={setPointed}
+            />
+          )}
+        </Fresh>
       )}
     </Card>
   );

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { staleSince } from "./StaleNotice";
+import { failureOf, staleSince } from "./AnswersNotice";
 import { after, type Live, type StoredEvent } from "./use_live_events";
 
 const NOTHING: Live = { events: [], state: "live", skipped: 0 };
@@ -32,9 +32,17 @@ test("what was too fast is counted, and a store that is away is said", () => {
 
 test("what is seen is old since the oldest answer that could not be asked for again", () => {
   const asked = (updated: number, failed: number, data: unknown) => ({
-    state: { dataUpdatedAt: updated, errorUpdatedAt: failed, status: "success", data },
+    state: { dataUpdatedAt: updated, errorUpdatedAt: failed, error: null, data },
   });
   expect(staleSince([asked(10, 0, 1), asked(20, 5, 1)])).toBeNull();
   expect(staleSince([asked(10, 30, 1), asked(8, 31, 1), asked(50, 40, 1)])).toBe(8);
   expect(staleSince([asked(0, 30, undefined)])).toBeNull();
+});
+
+test("what was never answered says why, once", () => {
+  const failed = (data: unknown) => ({
+    state: { dataUpdatedAt: 0, errorUpdatedAt: 5, error: new Error("away"), data },
+  });
+  expect(failureOf([failed(1)])).toBeNull();
+  expect(failureOf([failed(1), failed(undefined)])).toEqual(new Error("away"));
 });

@@ -20,6 +20,22 @@ test("days begin in the zone's own night, and now is within", () => {
   });
 });
 
+test("a day that runs is asked for up to now, as every other range is", () => {
+  expect(period("range=custom&first=2026-11-20&last=2026-11-27").to).toBe(
+    "2026-11-27T03:21:00.000Z",
+  );
+  expect(period("range=custom&first=2026-11-28&last=2026-11-28")).toMatchObject({
+    from: "2026-11-27T23:00:00.000Z",
+    to: "2026-11-28T23:00:00.000Z",
+  });
+});
+
+test("an hour begins where the zone's clock says so, and a year of weeks on a Monday", () => {
+  const view = readView(new URLSearchParams("range=24h&timezone=Asia/Kolkata"), ZONE);
+  expect(periodOf(view, NOW).from).toBe("2026-11-26T03:30:00.000Z");
+  expect(period("range=12mo").from).toBe("2025-11-23T23:00:00.000Z");
+});
+
 test("a moment on the very minute is within", () => {
   expect(period("range=1h", new Date("2026-11-27T03:20:00Z")).to).toBe("2026-11-27T03:21:00.000Z");
 });

@@ -32,7 +32,7 @@ const LONGEST: Record<Interval, number> = {
   month: 160 * 365 * DAY,
 };
 
-/** Whole steps up to now: the first is never cut, the last is the running one. */
+/** Whole days of the view's zone, or hours, up to now: the last is the running one. */
 export function periodOf(view: View, now: Date): Period {
   const [from, to] = boundsOf(view, now);
   const length = to.getTime() - from.getTime();
@@ -56,7 +56,7 @@ function boundsOf(view: View, now: Date): [Date, Date] {
     case "1h":
       return [new Date(end.getTime() - HOUR), end];
     case "24h":
-      return [new Date(Math.floor(now.getTime() / HOUR) * HOUR - 23 * HOUR), end];
+      return [new Date(startOfHour(now, zone).getTime() - 23 * HOUR), end];
     case "7d":
       return [startOfDay(now, zone, -6), end];
     case "30d":
@@ -64,9 +64,14 @@ function boundsOf(view: View, now: Date): [Date, Date] {
     case "90d":
       return [startOfDay(now, zone, -89), end];
     case "12mo":
-      return [startOfDay(now, zone, -364), end];
-    case "custom":
-      return [startOfNamedDay(view.first, zone), startOfNamedDay(view.last, zone, 1)];
+      // From a Monday on, as the API's weeks are.
+      return [startOfDay(now, zone, -weekday(now, zone) - 52 * 7), end];
+    case "custom": {
+      const first = startOfNamedDay(view.first, zone);
+      const last = startOfNamedDay(view.last, zone, 1);
+      // A running day is not held against a whole one of the period before.
+      return [first, first <= now && now < last ? end : last];
+    }
   }
 }
 
@@ -80,6 +85,16 @@ function fitting(length: number): Interval {
 /** When the day of a moment begins in a zone, so many days later. */
 export function startOfDay(moment: Date, zone: string, days = 0): Date {
   return startOfNamedDay(dayIn(moment, zone), zone, days);
+}
+
+function startOfHour(moment: Date, zone: string): Date {
+  const wall = moment.getTime() + offsetOf(moment, zone);
+  return new Date(Math.floor(wall / HOUR) * HOUR - offsetOf(moment, zone));
+}
+
+/** Days since Monday. */
+function weekday(moment: Date, zone: string): number {
+  return (new Date(`${dayIn(moment, zone)}T00:00:00Z`).getUTCDay() + 6) % 7;
 }
 
 /** The date in a zone, as YYYY-MM-DD. */

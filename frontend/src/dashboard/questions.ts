@@ -1,101 +1,112 @@
-/** The dashboard's questions to the API. All begin with the same key: new events make all old. */
+/**
+ * The dashboard's questions to the API. A question's key is the view: it is the same question a
+ * minute later, and what was answered stays in sight until it is answered again.
+ */
 
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react-query";
 import { answerOf, client } from "../api/client";
-import type { Period } from "./periods";
-import type { Bots, Dimension, View } from "./view";
+import { serverNow } from "../api/server_clock";
+import { type Period, periodOf } from "./periods";
+import type { Dimension, View } from "./view";
 
 export const ANALYTICS = "analytics";
+/** Asked again with every second in which there were events. */
+export const NUMBERS = [ANALYTICS, "numbers"] as const;
+/** Asked again every few seconds: there are many of them. */
+export const BREAKDOWNS = [ANALYTICS, "breakdowns"] as const;
 
 /** Asked again without new events too: late ones may have come by other ways. */
 const AGAIN_MS = 60_000;
 
-interface Narrowed {
-  from: string;
-  to: string;
-  bots: Bots;
-}
-
-export function narrowedBy(view: View, period: Period): Narrowed & View["where"] {
+/** The API's parameters for a view at this moment. */
+export function narrowedBy(view: View, period: Period) {
   return { from: period.from, to: period.to, bots: view.bots, ...view.where };
 }
 
-export function useTotals(view: View, period: Period) {
-  const query = narrowedBy(view, period);
+export function periodNow(view: View): Period {
+  return periodOf(view, serverNow());
+}
+
+const KEPT = {
+  // Dimmed while it is not the view's own (see Fresh).
+  placeholderData: keepPreviousData,
+  refetchInterval: AGAIN_MS,
+} as const;
+
+function totalsOf(view: View, signal: AbortSignal) {
+  const query = narrowedBy(view, periodNow(view));
+  return answerOf(client.GET("/analytics/totals", { params: { query }, signal }));
+}
+
+export function useTotals(view: View) {
   return useQuery({
-    queryKey: [ANALYTICS, "totals", query],
-    queryFn: ({ signal }) =>
-      answerOf(client.GET("/analytics/totals", { params: { query }, signal })),
-    placeholderData: keepPreviousData,
-    refetchInterval: AGAIN_MS,
+    queryKey: [...NUMBERS, "totals", { ...view, interval: null }],
+    queryFn: ({ signal }) => totalsOf(view, signal),
+    ...KEPT,
   });
 }
 
 /** How many events of bots the view leaves out; asked only where it does. */
-export function useBots(view: View, period: Period) {
-  const query = { ...narrowedBy(view, period), bots: "only" as const };
+export function useBots(view: View) {
   return useQuery({
-    queryKey: [ANALYTICS, "bots", query],
-    queryFn: ({ signal }) =>
-      answerOf(client.GET("/analytics/totals", { params: { query }, signal })),
-    placeholderData: keepPreviousData,
+    queryKey: [...BREAKDOWNS, "bots", { ...view, interval: null }],
+    queryFn: ({ signal }) => totalsOf({ ...view, bots: "only" }, signal),
+    ...KEPT,
     enabled: view.bots === "exclude",
   });
 }
 
-export function useTraffic(view: View, period: Period) {
-  const query = {
-    ...narrowedBy(view, period),
-    interval: period.interval,
-    timezone: view.timeZone,
-  };
+export function useTraffic(view: View) {
   return useQuery({
-    queryKey: [ANALYTICS, "traffic", query],
+    queryKey: [...NUMBERS, "traffic", view],
     queryFn: async ({ signal }) => {
-      const ask = (event_type: string) =>
-        answerOf(
-          client.GET("/analytics/timeseries", {
-            params: { query: { ...query, event_type } },
-            signal,
-          }),
-        );
+      const period = periodNow(view);
+      // Not one question by event type: that answers the most frequent types alone.
+      const ask = (event_type: string) => {
+        const query = {
+          ...narrowedBy(view, period),
+          event_type,
+          interval: period.interval,
+          timezone: view.timeZone,
+        };
+        return answerOf(client.GET("/analytics/timeseries", { params: { query }, signal }));
+      };
       const [views, conversions] = await Promise.all([ask("page_view"), ask("conversion")]);
-      return { views, conversions };
+      return { period, views: views.items, conversions: conversions.items };
     },
-    placeholderData: keepPreviousData,
-    refetchInterval: AGAIN_MS,
+    ...KEPT,
   });
 }
 
 export type EventType = "page_view" | "conversion";
 
-const VALUES = 100;
+/** The most that a card lists; the file that one saves has more. */
+export const VALUES = 100;
 
 export function useBreakdown(
   view: View,
-  period: Period,
   by: Dimension | "event_type",
   event_type: EventType | null,
 ) {
-  const query = {
-    ...narrowedBy(view, period),
-    by,
-    ...(event_type === null ? {} : { event_type }),
-    limit: VALUES,
-  };
   return useQuery({
-    queryKey: [ANALYTICS, "breakdown", query],
-    queryFn: ({ signal }) =>
-      answerOf(client.GET("/analytics/breakdown", { params: { query }, signal })),
-    placeholderData: keepPreviousData,
-    refetchInterval: AGAIN_MS,
+    queryKey: [...BREAKDOWNS, by, event_type, { ...view, interval: null }],
+    queryFn: ({ signal }) => {
+      const query = {
+        ...narrowedBy(view, periodNow(view)),
+        by,
+        ...(event_type === null ? {} : { event_type }),
+        limit: VALUES,
+      };
+      return answerOf(client.GET("/analytics/breakdown", { params: { query }, signal }));
+    },
+    ...KEPT,
   });
 }
 
 /** Whether there has ever been an event. */
-export function useAnyEvent() {
+export function useAnyEvent(): UseQueryResult<boolean> {
   return useQuery({
-    queryKey: [ANALYTICS, "any"],
+    queryKey: ["any-event"],
     queryFn: async ({ signal }) => {
       const query = { limit: 1 };
       const page = await answerOf(client.GET("/analytics/events", { params: { query }, signal }));
@@ -106,7 +117,7 @@ export function useAnyEvent() {
   });
 }
 
-/** The address of the same question, for saving its answer as CSV. */
+/** The address of a question, for saving its answer as CSV. */
 export function addressOf(path: string, query: Record<string, string | number>): string {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) params.set(name, String(value));

@@ -4,7 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { Schemas } from "../api/client";
 import { follow, type Position, type ServerEvent } from "../api/server_events";
-import { ANALYTICS } from "./questions";
+import { refreshing } from "./refreshing";
 
 export type StoredEvent = Schemas["StoredEvent"];
 
@@ -18,8 +18,8 @@ export interface Live {
 
 const KEPT = 50;
 const FIRST = 20;
-/** However many events come, questions are asked again this often at most. */
-const REFRESH_MS = 1000;
+/** A connection that is made anew within so long was never away, for who looks. */
+const AWAY_MS = 2000;
 
 export function useLiveEvents(): Live {
   const queries = useQueryClient();
@@ -30,41 +30,34 @@ export function useLiveEvents(): Live {
   useEffect(() => {
     if (!visible) return;
     const ending = new AbortController();
-    let refreshed = Date.now();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let stood = true;
-    const refresh = () => {
-      if (timer !== undefined) return;
-      timer = setTimeout(
-        () => {
-          timer = undefined;
-          refreshed = Date.now();
-          void queries.invalidateQueries({ queryKey: [ANALYTICS] });
-        },
-        Math.max(0, refreshed + REFRESH_MS - Date.now()),
-      );
-    };
-    const take = (event: ServerEvent) => {
-      setLive((now) => after(now, event));
-      // Also for the first ones: no clock tells whether they were counted before the page asked.
-      if (event.name === "event" || event.name === "skipped") refresh();
-    };
+    const news = refreshing(queries, ending.signal);
+    let away: ReturnType<typeof setTimeout> | undefined;
     // Seen again after a while: what was answered then may be old.
-    if (position.current.lastId !== null) refresh();
+    if (position.current.lastId !== null) news();
     follow(`/analytics/live?limit=${FIRST}`, {
       signal: ending.signal,
       position: position.current,
-      take,
+      take: (event) => {
+        setLive((now) => after(now, event));
+        // Also for the first ones: no clock tells whether they were counted before the page asked.
+        if (event.name === "event" || event.name === "skipped") news();
+      },
       connected: (stands) => {
-        setLive((now) => ({ ...now, state: stands ? "live" : "away" }));
-        // Away: whether answers are old shows when they are asked for. Back: something may be new.
-        if (stands !== stood) refresh();
-        stood = stands;
+        clearTimeout(away);
+        if (stands) {
+          setLive((now) => ({ ...now, state: "live" }));
+          return;
+        }
+        away = setTimeout(() => {
+          setLive((now) => ({ ...now, state: "away" }));
+          // Whether answers are old shows when they are asked for.
+          news();
+        }, AWAY_MS);
       },
     }).catch(() => setLive((now) => ({ ...now, state: "refused" })));
     return () => {
       ending.abort();
-      clearTimeout(timer);
+      clearTimeout(away);
     };
   }, [queries, visible]);
   return live;

@@ -35,6 +35,11 @@ test("what cannot be read is as it is at first", () => {
   expect(view).toEqual(read(""));
 });
 
+test("what the API would refuse is not asked", () => {
+  expect(read(`path=&country=${"x".repeat(257)}&referrer=`).where).toEqual({ referrer: "" });
+  expect(read("range=custom&first=2026-02-30&last=2026-03-01").range).toBe("7d");
+});
+
 test("days of a range must both be there, and in their order", () => {
   for (const query of ["", "&first=2026-10-02", "&first=2026-10-02&last=2026-10-01"]) {
     expect(read(`range=custom${query}`).range).toBe("7d");

@@ -50,7 +50,7 @@ export function readView(params: URLSearchParams, zone: string): View {
   const where: View["where"] = {};
   for (const dimension of DIMENSIONS) {
     const value = params.get(dimension);
-    if (value !== null) where[dimension] = value;
+    if (value !== null && isAsked(dimension, value)) where[dimension] = value;
   }
   const usable = range !== "custom" || (first !== "" && last !== "" && first <= last);
   return {
@@ -82,13 +82,25 @@ export function writeView(view: View, zone: string): URLSearchParams {
   return params;
 }
 
+/** Whether the API takes it (api/analytics/filters.py); an empty one asks for events without. */
+function isAsked(dimension: Dimension, value: string): boolean {
+  if (dimension === "path") return value.length >= 1 && value.length <= 2048;
+  return value.length <= (dimension === "route" ? 2048 : 256);
+}
+
 function oneOf<Value extends string>(values: readonly Value[], text: string | null): Value | null {
   return values.find((each) => each === text) ?? null;
 }
 
 function dayOf(text: string | null): string {
-  const is = text !== null && DAY.test(text) && !Number.isNaN(Date.parse(`${text}T00:00:00Z`));
-  return is ? text : "";
+  return text !== null && isDay(text) ? text : "";
+}
+
+/** Whether it is a date that there is, of a year that the API answers for. */
+export function isDay(text: string): boolean {
+  if (!DAY.test(text) || text < "1970-01-02" || text > "2105-12-31") return false;
+  const moment = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(moment.getTime()) && moment.toISOString().startsWith(text);
 }
 
 function zoneOf(text: string | null): string | null {

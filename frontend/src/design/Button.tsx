@@ -1,11 +1,11 @@
 /** What one presses: primary for the one thing a page is for, quiet for what stands beside it. */
 
 import { clsx } from "clsx";
-import type { ButtonHTMLAttributes, ReactNode } from "react";
+import type { ComponentProps, ReactNode } from "react";
 
 type Kind = "primary" | "secondary" | "quiet";
 
-interface Props extends ButtonHTMLAttributes<HTMLButtonElement> {
+interface Props extends ComponentProps<"button"> {
   kind?: Kind;
   icon?: ReactNode;
 }
@@ -20,6 +20,7 @@ const KINDS: Record<Kind, string> = {
 export function buttonLook(kind: Kind = "secondary"): string {
   return clsx(
     "inline-flex min-h-10 items-center justify-center gap-2 rounded-lg px-3.5 py-1.5 font-medium",
+    "print:hidden aria-disabled:cursor-not-allowed aria-disabled:opacity-60",
     "transition-colors disabled:cursor-not-allowed disabled:opacity-60",
     KINDS[kind],
   );
@@ -34,7 +35,7 @@ export function Button({ kind = "secondary", icon, className, children, ...rest 
   );
 }
 
-interface IconProps extends ButtonHTMLAttributes<HTMLButtonElement> {
+interface IconProps extends ComponentProps<"button"> {
   /** Says what it does: nothing else does. */
   label: string;
   icon: ReactNode;
@@ -48,7 +49,7 @@ export function IconButton({ label, icon, className, ...rest }: IconProps) {
       title={label}
       className={clsx(
         "inline-flex size-10 items-center justify-center rounded-lg transition-colors",
-        "hover:bg-sunken disabled:opacity-60",
+        "hover:bg-sunken disabled:opacity-60 print:hidden",
         className,
       )}
       {...rest}

@@ -18,7 +18,7 @@ export function ProblemNotice({ error, retry }: Props) {
       kind="error"
       title={titleOf(error, t)}
       action={
-        retry ? (
+        retry && mayHelp(error) ? (
           <Button onClick={retry} icon={<RotateCw aria-hidden className="size-4" />}>
             {t("problem.retry")}
           </Button>
@@ -28,6 +28,11 @@ export function ProblemNotice({ error, retry }: Props) {
       {error instanceof Problem && error.status > 0 ? error.detail : null}
     </Notice>
   );
+}
+
+/** Whether asking the same again may be answered otherwise. */
+function mayHelp(error: unknown): boolean {
+  return !(error instanceof Problem) || error.mayPass;
 }
 
 function titleOf(error: unknown, t: ReturnType<typeof useTranslation>["t"]): string {

@@ -23,11 +23,11 @@ export function ProgressBar({ label, value, max, text, low = false }: Props) {
       aria-valuemax={Math.max(max, 1)}
       aria-valuenow={max > 0 ? Math.min(value, max) : 1}
       aria-valuetext={text}
-      className="h-2 w-full overflow-hidden rounded-full bg-sunken"
+      className="h-2 w-full overflow-hidden rounded-full bg-sunken forced-colors:border"
     >
       <div
         className={clsx(
-          "h-full rounded-full transition-[width] duration-300",
+          "h-full rounded-full transition-[width] duration-300 forced-colors:bg-[Highlight]",
           low ? "bg-bad" : "bg-accent",
         )}
         style={{ width: `${share * 100}%` }}

@@ -71,10 +71,13 @@ function Metered({ billing }: { billing: Billing }) {
       <p className="text-soft text-sm">
         {status
           ? t(`plan.billing.status.${status}`)
-          : (billing.subscription_status ?? t("plan.billing.noSubscription"))}{" "}
+          : (billing.subscription_status ?? t("plan.billing.noSubscription"))}
+      </p>
+      <p className="text-soft text-sm">
         {t("plan.billing.period", {
-          start: formats.date(billing.period_start),
-          end: formats.date(billing.period_end),
+          start: formats.dateTime(billing.period_start),
+          // The end belongs to the next period.
+          end: formats.dateTime(new Date(Date.parse(billing.period_end) - 1)),
         })}
       </p>
       {status === "past_due" || status === "unpaid" ? (

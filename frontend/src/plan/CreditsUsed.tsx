@@ -37,9 +37,7 @@ export function CreditsUsed({ plan }: { plan: Plan }) {
         text={used}
         low={standing !== "plenty"}
       />
-      <p className="text-soft" title={formats.dateTime(plan.resets_at)}>
-        {t("quota.resets", { date: formats.date(plan.resets_at) })}
-      </p>
+      <p className="text-soft">{t("quota.resets", { date: formats.dateTime(plan.resets_at) })}</p>
     </div>
   );
 }

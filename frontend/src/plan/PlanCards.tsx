@@ -1,8 +1,8 @@
-/** The plans there are, with what each unlocks, and the way to another. */
+/** The plans there are, with what each is made for, and the way to another. */
 
 import { clsx } from "clsx";
 import { Check, ExternalLink } from "lucide-react";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useId, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Button } from "../design/Button";
 import { ProblemNotice } from "../design/ProblemNotice";
@@ -75,6 +75,7 @@ interface CardProps {
 function PlanCard({ plan, currency, current, subscribed, opening, choose, children }: CardProps) {
   const { t } = useTranslation();
   const formats = useFormats();
+  const madeFor = useId();
   return (
     <li
       className={clsx(
@@ -98,7 +99,12 @@ function PlanCard({ plan, currency, current, subscribed, opening, choose, childr
         {plan.price === null ? null : <span className="text-soft">{t("plan.aMonth")}</span>}
       </p>
       <p className="font-medium">{t("plan.creditsAMonth", { count: plan.limit })}</p>
-      <ul aria-label={t("plan.unlocksTitle", { plan: plan.title })} className="flex flex-col gap-1">
+      {plan.unlocks.length > 0 ? (
+        <p id={madeFor} className="text-soft text-sm">
+          {t("plan.madeForTitle", { plan: plan.title })}
+        </p>
+      ) : null}
+      <ul aria-labelledby={madeFor} className="flex flex-col gap-1">
         {plan.unlocks.map((feature) => (
           <li key={feature} className="flex items-start gap-2 text-sm">
             <Check aria-hidden className="mt-0.5 size-4 shrink-0 text-good" />
@@ -131,14 +137,14 @@ function PlanCard({ plan, currency, current, subscribed, opening, choose, childr
 
 const OWN_WORDS = ["variants", "languages", "export"] as const;
 
-/** What a plan unlocks; a name that an operator thought of is shown as it is. */
+/** What a plan is made for; a name that an operator thought of is shown as it is. */
 function Feature({ name }: { name: string }) {
   const { t } = useTranslation();
   const own = OWN_WORDS.find((each) => each === name);
-  if (own !== undefined) return t(`plan.unlocks.${own}`);
+  if (own !== undefined) return t(`plan.madeFor.${own}`);
   if (name in PLATFORMS) {
     const { title } = PLATFORMS[name as keyof typeof PLATFORMS];
-    return t("plan.unlocks.platform", { platform: title });
+    return t("plan.madeFor.platform", { platform: title });
   }
   return <bdi>{name}</bdi>;
 }

@@ -2,33 +2,12 @@ import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, expect, test, vi } from "vitest";
 import { type Answer, answering, json, problem } from "../../tests/answers";
+import { CATALOGUE, planDocument, usageItem } from "../../tests/documents";
 import { renderInEnglish } from "../../tests/translated";
+import { formatsOf } from "../language/formats";
 import { PlanPage } from "./PlanPage";
 
-const PLAN = {
-  plan: "free",
-  quota_used: 40,
-  limit: 100,
-  remaining: 60,
-  period_start: "2026-11-01T12:00:00.000Z",
-  resets_at: "2026-12-01T12:00:00.000Z",
-};
-
-const CATALOGUE = {
-  version: 1,
-  default: "free",
-  currency: "usd",
-  plans: [
-    { name: "free", title: "Starter", limit: 100, price: null, unlocks: ["instagram"] },
-    {
-      name: "pro",
-      title: "Pro",
-      limit: 1000,
-      price: "19.00",
-      unlocks: ["linkedin", "variants", "carrier_pigeon"],
-    },
-  ],
-};
+const PLAN = planDocument(60);
 
 const BILLING = {
   customer_id: null as string | null,
@@ -52,24 +31,6 @@ const BILLING = {
 
 const SUBSCRIBED = { ...BILLING, customer_id: "cus_1", plan: "pro", subscription_status: "active" };
 
-function change(number: number) {
-  return {
-    id: `${number}`,
-    kind: "spend",
-    reason: `post ${number}`,
-    credits: -1,
-    quota_used: number,
-    limit: 100,
-    remaining: 100 - number,
-    plan: "free",
-    period_start: PLAN.period_start,
-    resets_at: PLAN.resets_at,
-    at: "2026-11-24T12:00:00.000Z",
-    command_id: "3cbc2ac4-2dd6-5e37-a8f5-1d7d4a6f0c9e",
-    spend_id: null,
-  };
-}
-
 function api(more: Record<string, Answer> = {}) {
   return answering({
     "GET /api/user/plan": json(PLAN),
@@ -90,7 +51,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("each plan says its price, its credits and what it unlocks", async () => {
+test("each plan says its price, its credits and what it is made for", async () => {
   api();
   renderInEnglish(<PlanPage />, "/plan");
   const starter = await card("Starter");
@@ -100,9 +61,9 @@ test("each plan says its price, its credits and what it unlocks", async () => {
   const pro = await card("Pro");
   expect(pro).toHaveTextContent("$19.00");
   expect(pro).toHaveTextContent("1,000 credits a month");
-  const unlocks = within(pro).getByRole("list", { name: "What Pro unlocks" });
+  const uses = within(pro).getByRole("list", { name: "What Pro is made for" });
   expect(
-    within(unlocks)
+    within(uses)
       .getAllByRole("listitem")
       .map((each) => each.textContent),
   ).toEqual(["Posts for LinkedIn", "Several variants of a post", "carrier_pigeon"]);
@@ -146,13 +107,26 @@ test("the bill is exact, and what waits is explained", async () => {
   expect(screen.queryByRole("button", { name: "Manage payment" })).toBeNull();
 });
 
-test("what is used is a bar and numbers, with the day on which it begins anew", async () => {
+test("what is used is a bar and numbers, with the moment at which it begins anew", async () => {
   api();
   renderInEnglish(<PlanPage />, "/plan");
   const bar = await screen.findByRole("progressbar", { name: "Credits used" });
   expect(bar).toHaveAttribute("aria-valuenow", "40");
   expect(screen.getByText("40 of 100 credits used")).toBeInTheDocument();
-  expect(screen.getByText("New credits on Dec 1, 2026")).toBeInTheDocument();
+  const { dateTime } = formatsOf("en");
+  expect(screen.getByText(/New credits on/).textContent).toBe(
+    `New credits on ${dateTime(PLAN.resets_at)}`,
+  );
+});
+
+test("a period ends with the last moment that belongs to it", async () => {
+  api();
+  renderInEnglish(<PlanPage />, "/plan");
+  const { dateTime } = formatsOf("en");
+  const period = await screen.findByText(/^From/);
+  expect(period.textContent).toBe(
+    `From ${dateTime(BILLING.period_start)} to ${dateTime("2026-12-01T11:59:59.999Z")}.`,
+  );
 });
 
 test("the ledger goes on page by page, and says when that is all", async () => {
@@ -160,8 +134,8 @@ test("the ledger goes on page by page, and says when that is all", async () => {
     "GET /api/user/usage": ({ query }) =>
       Response.json(
         query.get("cursor") === null
-          ? { items: [change(2)], next_cursor: "older" }
-          : { items: [change(1)], next_cursor: null },
+          ? { items: [usageItem(2)], next_cursor: "older" }
+          : { items: [usageItem(1)], next_cursor: null },
       ),
   });
   renderInEnglish(<PlanPage />, "/plan");

@@ -18,7 +18,7 @@ export function PlanPage() {
   const mine = useMyPlan();
   return (
     <div className="flex flex-col gap-5">
-      <h1 className="font-semibold text-xl">{t("plan.title")}</h1>
+      <h1 className="font-semibold text-2xl">{t("plan.title")}</h1>
       <CheckoutNotice />
       <Card title={t("plan.usage")}>
         {mine.isError ? (

@@ -3,6 +3,7 @@
 import { Pencil, Undo2 } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { tabMemory } from "../app/memory";
 import { Button } from "../design/Button";
 import { CopyButton } from "../design/CopyButton";
 import { TextArea } from "../design/Field";
@@ -11,7 +12,6 @@ import { Skeleton } from "../design/Skeleton";
 import { useFormats } from "../language/formats";
 import { characters, PLATFORMS } from "./platforms";
 import type { Post, Variant } from "./posts";
-import { keep, recalled } from "./tab_memory";
 
 export function Caption({ post, variant }: { post: Post; variant: Variant }) {
   const { t } = useTranslation();
@@ -37,9 +37,10 @@ interface Props {
 function Written({ post, variant, caption }: Props) {
   const { t } = useTranslation();
   const kept = `weir.social.caption.${post.id}.${variant.number}`;
-  const [changed, setChanged] = useState(() => recalled(kept));
+  const [changed, setChanged] = useState(() => tabMemory.recall(kept));
   const [editing, setEditing] = useState(false);
   const area = useRef<HTMLDivElement>(null);
+  const edit = useRef<HTMLButtonElement>(null);
   const text = changed ?? caption;
   const length = useLength(text, post);
   useEffect(() => {
@@ -47,7 +48,7 @@ function Written({ post, variant, caption }: Props) {
   }, [editing]);
   const change = (to: string | null) => {
     // Weir keeps the caption that was written; the tab keeps what became of it.
-    keep(kept, to);
+    tabMemory.keep(kept, to);
     setChanged(to);
   };
   const language = post.language === null ? {} : { lang: post.language };
@@ -83,6 +84,7 @@ function Written({ post, variant, caption }: Props) {
       <div className="flex flex-wrap gap-2">
         <CopyButton text={text} label={t("social.copy")} />
         <Button
+          ref={edit}
           onClick={() => setEditing((before) => !before)}
           icon={<Pencil aria-hidden className="size-4" />}
         >
@@ -91,7 +93,11 @@ function Written({ post, variant, caption }: Props) {
         {changed !== null && changed !== caption ? (
           <Button
             kind="quiet"
-            onClick={() => change(null)}
+            onClick={() => {
+              change(null);
+              // This button is gone now.
+              (area.current?.querySelector("textarea") ?? edit.current)?.focus();
+            }}
             icon={<Undo2 aria-hidden className="size-4" />}
           >
             {t("social.undoEdit")}

@@ -136,9 +136,8 @@ export function PostForm({ draft, change, busy, error, generate, again }: Props)
         type="submit"
         kind="primary"
         className="w-full"
-        // Without credits there is nothing to press; while it works the focus stays on it.
-        disabled={tooFew !== null}
-        aria-disabled={busy}
+        // The focus stays on it, also when the press showed that there are no credits left.
+        aria-disabled={busy || tooFew !== null}
         aria-describedby={tooFew !== null ? explanation : undefined}
         icon={<Sparkles aria-hidden className="size-4" />}
       >

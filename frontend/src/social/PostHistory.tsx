@@ -34,7 +34,7 @@ function Posts() {
     queries.setQueryData<Post>(postKey(post.id), (before) =>
       before && !(isRunning(before) && !isRunning(post)) ? before : post,
     );
-    show(post.id, true);
+    show(post.id, { focus: true, step: post.id !== id });
   };
   if (posts.data === undefined && !posts.isError && posts.items.length === 0) {
     return (

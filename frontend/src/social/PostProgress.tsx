@@ -14,18 +14,22 @@ export function PostProgress({ post, watching }: { post: Post; watching: Watchin
   const all = Math.max(post.asked ?? 1, post.variants.length);
   const words =
     post.state === "queued"
-      ? t("social.progress.queued")
+      ? [t("social.progress.queued")]
       : captions === 0 && pictures === 0
-        ? t("social.progress.generating")
-        : `${t("social.progress.captions", { ready: captions, count: all })} ${t(
-            "social.progress.pictures",
-            { ready: pictures, count: all },
-          )}`;
+        ? [t("social.progress.generating")]
+        : [
+            t("social.progress.captions", { ready: captions, count: all }),
+            t("social.progress.pictures", { ready: pictures, count: all }),
+          ];
   return (
     <div role="status" className="flex items-start gap-2.5 rounded-card bg-sunken p-4">
       <LoaderCircle aria-hidden className="mt-0.5 size-5 shrink-0 animate-spin text-accent" />
       <div className="min-w-0">
-        <p className="font-medium">{words}</p>
+        {words.map((each) => (
+          <p key={each} className="font-medium">
+            {each}
+          </p>
+        ))}
         <p className="text-soft text-sm">
           {watching.connected ? t("social.progress.leave") : t("social.progress.disconnected")}
         </p>

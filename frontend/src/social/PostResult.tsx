@@ -4,6 +4,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { RotateCw, X } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
+import { Problem } from "../api/problem";
 import { Button, IconButton } from "../design/Button";
 import { Card } from "../design/Card";
 import { Notice } from "../design/Notice";
@@ -62,7 +63,15 @@ export function PostResult({ id, post, watching, moved, busy, generate, close }:
         />
       }
     >
-      {post.isError ? <ProblemNotice error={post.error} retry={() => void post.refetch()} /> : null}
+      {isUnknown(post.error) ? (
+        <Notice
+          kind="error"
+          title={t("social.unknown")}
+          action={<Button onClick={close}>{t("social.newPost")}</Button>}
+        />
+      ) : post.isError ? (
+        <ProblemNotice error={post.error} retry={() => void post.refetch()} />
+      ) : null}
       {post.data ? (
         <>
           {isRunning(post.data) ? <PostProgress post={post.data} watching={watching} /> : null}
@@ -76,6 +85,11 @@ export function PostResult({ id, post, watching, moved, busy, generate, close }:
   );
 }
 
+/** Nobody has a post of that name, or what the address names is not even a name of one. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof Problem && (error.status === 404 || error.status === 422);
+}
+
 function Ended({
   post,
   busy,
@@ -87,8 +101,12 @@ function Ended({
 }) {
   const { t } = useTranslation();
   const refunded = post.credits_refunded ?? 0;
-  const back = refunded > 0 ? ` ${t("social.refunded", { count: refunded })}` : "";
-  const why = post.reason ? t(`social.reasons.${post.reason}`) : "";
+  const why = (
+    <>
+      {post.reason ? <p>{t(`social.reasons.${post.reason}`)}</p> : null}
+      {refunded > 0 ? <p>{t("social.refunded", { count: refunded })}</p> : null}
+    </>
+  );
   const wanted = wantedAgain(post);
   return (
     <>
@@ -113,13 +131,11 @@ function Ended({
           }
         >
           {why}
-          {back}
         </Notice>
       ) : null}
       {post.state === "done" && refunded > 0 ? (
         <Notice kind="warning" title={t("social.partly", { count: refunded })}>
           {why}
-          {back}
         </Notice>
       ) : null}
       {post.stub ? (

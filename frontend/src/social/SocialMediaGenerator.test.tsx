@@ -9,40 +9,16 @@ import {
   problem,
   unreachable,
 } from "../../tests/answers";
+import { planDocument, postDocument } from "../../tests/documents";
 import { renderInEnglish } from "../../tests/translated";
 import { SocialMediaGenerator } from "./SocialMediaGenerator";
 
-const ID = "0b9c3d1e-8a4f-5b6c-9d7e-1f2a3b4c5d6e";
+const ID = postDocument().id;
 const EVENTS = `GET /social/posts/${ID}/events`;
 const PICTURE = `https://weir.example.com/media/${"ab".repeat(32)}.png`;
 
-const PLAN = {
-  plan: "free",
-  quota_used: 3,
-  limit: 100,
-  remaining: 97,
-  period_start: "2026-11-01T12:00:00.000Z",
-  resets_at: "2026-12-01T12:00:00.000Z",
-};
-
-const QUEUED = {
-  id: ID,
-  state: "queued",
-  caption: null,
-  image_url: null,
-  variants: [],
-  prompt: "A new espresso",
-  platform: "instagram",
-  tone: "friendly",
-  language: "en",
-  stub: false,
-  reason: null,
-  detail: null,
-  credits_charged: null,
-  credits_refunded: null,
-  requested_at: "2026-11-24T09:30:00.000Z",
-  finished_at: null,
-};
+const PLAN = planDocument(97);
+const QUEUED = postDocument();
 
 function variant(number: number, caption: string) {
   return { number, caption, image_url: PICTURE, width: 1024, height: 1024 };
@@ -163,18 +139,18 @@ test("a prompt that is too long says by how much; an emoji counts once", async (
 });
 
 test("without credits it says why, until when, and where there are more", async () => {
-  api({ "GET /api/user/plan": json({ ...PLAN, quota_used: 100, remaining: 0 }) });
+  api({ "GET /api/user/plan": json(planDocument(0)) });
   renderInEnglish(<SocialMediaGenerator />);
   expect(await screen.findByText("Your credits are used up")).toBeInTheDocument();
-  expect(generate()).toBeDisabled();
+  expect(generate()).toHaveAttribute("aria-disabled", "true");
   expect(generate()).toHaveAccessibleDescription(
     /All 100 credits of this period are spent. New ones come on Dec 1, 2026/,
   );
   expect(screen.getByRole("link", { name: "See plans" })).toHaveAttribute("href", "/plan");
 });
 
-test("a refusal of the quota explains itself", async () => {
-  const { routes } = api({
+test("a refusal of the quota explains itself, and keeps the focus", async () => {
+  const { asked, routes } = api({
     "POST /social/post": problem(403, {
       code: "quota_exceeded",
       requested: 1,
@@ -186,22 +162,26 @@ test("a refusal of the quota explains itself", async () => {
   });
   renderInEnglish(<SocialMediaGenerator />);
   await screen.findByRole("button", { name: "Generate for 1 credit" });
-  routes["GET /api/user/plan"] = json({ ...PLAN, quota_used: 100, remaining: 0 });
+  routes["GET /api/user/plan"] = json(planDocument(0));
   await userEvent.type(prompt(), "A new espresso");
   await userEvent.click(generate());
   expect(await screen.findByText("Your credits are used up")).toBeInTheDocument();
-  expect(generate()).toBeDisabled();
+  expect(generate()).toHaveAttribute("aria-disabled", "true");
   expect(prompt()).toHaveValue("A new espresso");
+  // Where it was pressed, and it is not sent again.
+  expect(generate()).toHaveFocus();
+  await userEvent.click(generate());
+  expect(posts(asked)).toHaveLength(1);
 });
 
 test("fewer credits than variants: fewer may be chosen", async () => {
-  api({ "GET /api/user/plan": json({ ...PLAN, quota_used: 98, remaining: 2 }) });
+  api({ "GET /api/user/plan": json(planDocument(2)) });
   renderInEnglish(<SocialMediaGenerator />);
   const variants = screen.getByRole("combobox", { name: "Variants" });
   await userEvent.selectOptions(variants, "3");
   expect(await screen.findByText("You have only 2 credits left")).toBeInTheDocument();
   await userEvent.selectOptions(variants, "2");
-  expect(generate()).toBeEnabled();
+  expect(generate()).toHaveAttribute("aria-disabled", "false");
 });
 
 test("a failure says why and that the credits are back, and may be tried again", async () => {
@@ -221,7 +201,8 @@ test("a failure says why and that the credits are back, and may be tried again",
   });
   const alert = await screen.findByRole("alert");
   expect(alert).toHaveTextContent("The post could not be made");
-  expect(alert).toHaveTextContent("OpenAI took too long. Try again. Your credit is back.");
+  expect(within(alert).getByText("OpenAI took too long. Try again.")).toBeInTheDocument();
+  expect(within(alert).getByText("Your credit is back.")).toBeInTheDocument();
   await userEvent.click(within(alert).getByRole("button", { name: "Try again for 1 credit" }));
   await waitFor(() => expect(posts(asked)).toHaveLength(2));
   const [first, second] = posts(asked);
@@ -274,7 +255,8 @@ test("a post of which a part could not be made says so", async () => {
   const refunds = { credits_charged: 2, credits_refunded: 1, reason: "content_refused" };
   shown(done("A caption", refunds));
   expect(await screen.findByText("1 variant could not be made")).toBeInTheDocument();
-  expect(screen.getByText(/OpenAI refused the prompt.*Your credit is back/)).toBeInTheDocument();
+  expect(screen.getByText(/OpenAI refused the prompt/)).toBeInTheDocument();
+  expect(screen.getByText("Your credit is back.")).toBeInTheDocument();
   expect(screen.getByText("A caption")).toBeInTheDocument();
 });
 
@@ -297,6 +279,17 @@ test("a changed caption says when it is too long, and is what is copied", async 
   expect(await navigator.clipboard.readText()).toBe(`${"A".repeat(279)}BC`);
   await user.click(screen.getByRole("button", { name: "Undo changes" }));
   expect(caption).toHaveValue("A".repeat(279));
+  expect(caption).toHaveFocus();
+});
+
+test("who undoes changes without editing stays at the caption", async () => {
+  const user = userEvent.setup();
+  shown(done("A caption"));
+  await user.click(await screen.findByRole("button", { name: "Edit" }));
+  await user.type(screen.getByRole("textbox", { name: "Caption" }), "!");
+  await user.click(screen.getByRole("button", { name: "Done" }));
+  await user.click(screen.getByRole("button", { name: "Undo changes" }));
+  expect(screen.getByRole("button", { name: "Edit" })).toHaveFocus();
 });
 
 test("markup in a caption is text", async () => {
@@ -327,10 +320,18 @@ test("the picture is saved under a name that says what it is", async () => {
   await waitFor(() => expect(saved).toEqual(["blob:a-picture as instagram-2026-11-24-1.png"]));
 });
 
-test("a post that is not there is said, and may be asked for again", async () => {
-  shown(QUEUED, { [`GET /social/posts/${ID}`]: problem(404, { detail: "no such post" }) });
-  expect(await screen.findByText("no such post")).toBeInTheDocument();
-});
+test.each([404, 422])(
+  "an address of no post (%d) says so, and leads to a new one",
+  async (status) => {
+    shown(QUEUED, { [`GET /social/posts/${ID}`]: problem(status, { detail: "no such post" }) });
+    const alert = await screen.findByRole("alert");
+    expect(alert).toHaveTextContent("There is no such post");
+    expect(within(alert).queryByRole("button", { name: "Try again" })).toBeNull();
+    await userEvent.click(within(alert).getByRole("button", { name: "New post" }));
+    expect(screen.queryByRole("alert")).toBeNull();
+    expect(prompt()).toHaveFocus();
+  },
+);
 
 function posts(asked: ReturnType<typeof answering>["asked"]) {
   return asked.filter((each) => each.method === "POST");

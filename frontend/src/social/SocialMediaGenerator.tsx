@@ -1,6 +1,6 @@
 /** A prompt becomes posts: the form, and beside it what is being made. */
 
-import { useRef } from "react";
+import { useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Card } from "../design/Card";
 import { useDraft } from "./draft";
@@ -17,11 +17,20 @@ export function SocialMediaGenerator() {
   const { draft, change, taken } = useDraft();
   const { id, moved, show, close } = useShownPost();
   const region = useRef<HTMLDivElement>(null);
+  const shown = useRef(id);
+  useEffect(() => {
+    // Closed by going back: what had the focus may be gone.
+    const { activeElement, body } = document;
+    if (shown.current !== null && id === null && (activeElement ?? body) === body) {
+      document.getElementById("main")?.focus({ preventScroll: true });
+    }
+    shown.current = id;
+  }, [id]);
   const post = usePost(id);
   const watching = useWatching(post.data);
   const generation = useGeneration((made) => {
     taken();
-    show(made, focusIsWithin(region.current));
+    show(made, { focus: focusIsWithin(region.current), step: false });
   });
   const makes = post.data !== undefined && isRunning(post.data) && post.data.asked !== undefined;
   const busy = generation.isPending || makes;

@@ -1,40 +1,28 @@
-import { screen, waitFor, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
+import { type NavigateFunction, useNavigate } from "react-router";
 import { beforeEach, expect, test } from "vitest";
 import { type Answer, answering, eventStream, json, problem } from "../../tests/answers";
+import { planDocument, postDocument } from "../../tests/documents";
 import { renderInEnglish } from "../../tests/translated";
+import type { Schemas } from "../api/client";
 import { SocialPage } from "./SocialPage";
 
-const PLAN = {
-  plan: "free",
-  quota_used: 3,
-  limit: 100,
-  remaining: 97,
-  period_start: "2026-11-01T12:00:00.000Z",
-  resets_at: "2026-12-01T12:00:00.000Z",
-};
-
-function post(number: number, more: Record<string, unknown> = {}) {
+function post(number: number, more: Partial<Schemas["PostDocument"]> = {}) {
   const caption = `Caption ${number}`;
-  return {
+  return postDocument({
     id: `${number}b9c3d1e-8a4f-5b6c-9d7e-1f2a3b4c5d6e`,
     state: "done",
     caption,
-    image_url: null,
     variants: [{ number: 1, caption, image_url: null, width: null, height: null }],
     prompt: `Prompt ${number}`,
     platform: "x",
-    tone: "friendly",
-    language: "en",
-    stub: false,
-    reason: null,
-    detail: null,
     credits_charged: 1,
     credits_refunded: 0,
     requested_at: `2026-11-2${number}T09:30:00.000Z`,
     finished_at: `2026-11-2${number}T09:31:00.000Z`,
     ...more,
-  };
+  });
 }
 
 function running(number: number) {
@@ -50,10 +38,15 @@ function running(number: number) {
 
 function api(more: Record<string, Answer> = {}) {
   return answering({
-    "GET /api/user/plan": json(PLAN),
+    "GET /api/user/plan": json(planDocument(97)),
     "GET /social/posts": json({ items: [], next_cursor: null }),
     ...more,
   });
+}
+
+function Navigation({ take }: { take: (navigate: NavigateFunction) => void }) {
+  take(useNavigate());
+  return null;
 }
 
 const history = () => screen.getByRole("region", { name: "Your posts" });
@@ -74,6 +67,28 @@ test("a post of before opens beside the form, and the focus goes there", async (
   expect(screen.getByText("Post for X")).toHaveFocus();
   expect(await screen.findByRole("button", { name: "Copy caption" })).toBeInTheDocument();
   expect(item).toHaveAttribute("aria-current", "true");
+});
+
+test("back closes the post that was opened, and the focus is not lost", async () => {
+  api({ "GET /social/posts": json({ items: [post(2), post(1)], next_cursor: null }) });
+  let navigate: NavigateFunction | null = null;
+  renderInEnglish(
+    <main id="main" tabIndex={-1}>
+      <SocialPage />
+      <Navigation
+        take={(each) => {
+          navigate = each;
+        }}
+      />
+    </main>,
+  );
+  const first = await within(history()).findByRole("button", { name: /Caption 1/ });
+  await userEvent.click(first);
+  // Once more is no further step.
+  await userEvent.click(first);
+  act(() => void navigate?.(-1));
+  expect(await screen.findByText("Your post appears here.")).toBeInTheDocument();
+  expect(screen.getByRole("main")).toHaveFocus();
 });
 
 test("a post that is being made shows as it goes on, also after one was away", async () => {

@@ -10,7 +10,7 @@ export function SocialPage() {
   useTitle(t("social.title"));
   return (
     <div className="flex flex-col gap-5">
-      <h1 className="font-semibold text-xl">{t("social.title")}</h1>
+      <h1 className="font-semibold text-2xl">{t("social.title")}</h1>
       <SocialMediaGenerator />
       <PostHistory />
     </div>

@@ -2,9 +2,9 @@
 
 import { answerOf, client } from "../api/client";
 import { Problem } from "../api/problem";
+import { tabMemory } from "../app/memory";
 import type { NewPost } from "./platforms";
 import type { Post } from "./posts";
-import { keep, recalled } from "./tab_memory";
 
 const KEPT = "weir.social.asked";
 
@@ -52,11 +52,11 @@ let asked: Asked | null = null;
 
 function remember(latest: Asked | null): void {
   asked = latest;
-  keep(KEPT, latest === null ? null : JSON.stringify(latest));
+  tabMemory.keep(KEPT, latest === null ? null : JSON.stringify(latest));
 }
 
 function recalledAsked(): Asked | null {
-  const text = recalled(KEPT);
+  const text = tabMemory.recall(KEPT);
   if (text === null) return null;
   try {
     return JSON.parse(text) as Asked;

@@ -1,8 +1,8 @@
 /** The post that is being thought of. It outlives a trip to the sign-in. */
 
 import { useCallback, useState } from "react";
+import { tabMemory } from "../app/memory";
 import { MOST_VARIANTS, PLATFORMS, type Platform, TONES, type Tone } from "./platforms";
-import { keep, recalled } from "./tab_memory";
 
 export interface Draft {
   prompt: string;
@@ -32,16 +32,18 @@ export function useDraft(): {
   const change = useCallback((part: Partial<Draft>) => {
     setDraft((before) => {
       const after = { ...before, ...part };
-      keep(KEPT, JSON.stringify(after));
+      tabMemory.keep(KEPT, JSON.stringify(after));
       return after;
     });
   }, []);
-  const taken = useCallback(() => keep(KEPT, null), []);
+  const taken = useCallback(() => {
+    tabMemory.keep(KEPT, null);
+  }, []);
   return { draft, change, taken };
 }
 
 export function recalledDraft(): Draft {
-  const text = recalled(KEPT);
+  const text = tabMemory.recall(KEPT);
   if (text === null) return NEW;
   try {
     const kept = JSON.parse(text) as Partial<Draft> | null;

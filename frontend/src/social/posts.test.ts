@@ -1,27 +1,12 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { answering, problem } from "../../tests/answers";
+import { postDocument } from "../../tests/documents";
 import { randomId } from "./asking";
 import { characters } from "./platforms";
 import { merged, type Post, pictureUrl } from "./posts";
-import { afterEvent } from "./watching";
+import { afterEvent, followKnown } from "./watching";
 
-const POST: Post = {
-  id: "1",
-  state: "queued",
-  caption: null,
-  image_url: null,
-  variants: [],
-  prompt: "A new espresso",
-  platform: "x",
-  tone: "friendly",
-  language: "en",
-  stub: false,
-  reason: null,
-  detail: null,
-  credits_charged: null,
-  credits_refunded: null,
-  requested_at: "2026-11-24T09:30:00.000Z",
-  finished_at: null,
-};
+const POST: Post = postDocument({ id: "1", platform: "x" });
 
 test("events that come again after a break change nothing twice", () => {
   const events = [
@@ -86,4 +71,21 @@ test("ids are UUIDs where the browser makes none", () => {
   } finally {
     Object.defineProperty(crypto, "randomUUID", { value: original, configurable: true });
   }
+});
+
+test("who leaves while a post is not known yet is not followed any longer", async () => {
+  const { asked } = answering({ "GET /social/posts/1/events": problem(404, {}) });
+  const stop = new AbortController();
+  const followed = followKnown(
+    "1",
+    () => {},
+    () => {},
+    stop.signal,
+  );
+  await vi.waitFor(() => expect(asked).toHaveLength(1));
+  const before = performance.now();
+  stop.abort();
+  await followed;
+  expect(performance.now() - before).toBeLessThan(500);
+  expect(asked).toHaveLength(1);
 });

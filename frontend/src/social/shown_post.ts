@@ -13,7 +13,8 @@ export interface ShownPost {
   id: string | null;
   /** Another each time that the focus is to move to the post; null: it is not. */
   moved: string | null;
-  show: (id: string, focus: boolean) => void;
+  /** `step`: a step of its own in the history, so that back closes it again. */
+  show: (id: string, options: { focus: boolean; step: boolean }) => void;
   close: () => void;
 }
 
@@ -21,13 +22,13 @@ export function useShownPost(): ShownPost {
   const [params, setParams] = useSearchParams();
   const location = useLocation();
   const show = useCallback(
-    (id: string, focus: boolean) => {
+    (id: string, { focus, step }: { focus: boolean; step: boolean }) => {
       setParams(
         (before) => {
           before.set(NAME, id);
           return before;
         },
-        { replace: true, state: focus ? ({ toPost: true } satisfies Moved) : null },
+        { replace: !step, state: focus ? ({ toPost: true } satisfies Moved) : null },
       );
     },
     [setParams],

@@ -3,7 +3,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { Problem } from "../api/problem";
-import { follow, type ServerEvent } from "../api/server_events";
+import { follow, pause, type ServerEvent } from "../api/server_events";
 import { creditsChanged } from "../plan/queries";
 import { PLATFORMS } from "./platforms";
 import { isRunning, type Post, postKey, postsChanged, type Variant } from "./posts";
@@ -46,7 +46,7 @@ export function useWatching(post: Post | undefined): Watching {
   return { connected, error, again: () => setAttempt((before) => before + 1) };
 }
 
-async function followKnown(
+export async function followKnown(
   id: string,
   take: (event: ServerEvent) => void,
   connected: (stands: boolean) => void,
@@ -60,7 +60,7 @@ async function followKnown(
     } catch (error) {
       const unknown = error instanceof Problem && error.status === 404;
       if (!unknown || attempt === UNKNOWN_ATTEMPTS || signal.aborted) throw error;
-      await new Promise((resolve) => setTimeout(resolve, UNKNOWN_MS));
+      await pause(UNKNOWN_MS, signal);
     }
   }
 }

@@ -1,7 +1,8 @@
 """What was stored since a position: nothing twice, nothing lost, whatever the order of arrival."""
 
+import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -15,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.analytics.newest import MOST_TOLD, Batch, LiveEvent, StoredEvents, Wanted
-from api.analytics.positions import LOOK_BACK_MS, Message, Position, parse_position
-from api.clickhouse import ClickHouseReader
+from api.analytics.positions import LOOK_BACK_MS, MAX_PARTITIONS, Message, Position, parse_position
+from api.clickhouse import ClickHouseReader, Row
 from deploy.migrate import apply_migrations
 from schemas.servers import ClickHouseSettings
 from tests.services import Services
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 LOOK_BACK = LOOK_BACK_MS / 1000
+A_WHILE = timedelta(hours=1)
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Table:
 
     client: Client
     stored: StoredEvents
+    clickhouse: "Asked"
     names: dict[UUID, str] = field(default_factory=dict)
 
     def store(
@@ -42,16 +45,17 @@ class Table:
         event_type: str = "page_view",
         bot: bool = False,
         incarnation: int = 1,
+        apart: float = 0.001,
     ) -> None:
-        """Stores events of one partition, the first with this offset, a millisecond apart."""
+        """Stores events of one partition, the first with this offset, so many seconds apart."""
         rows = []
         for number, name in enumerate(names):
             identity = uuid4()
             self.names[identity] = name
-            received = NOW + timedelta(seconds=seconds, milliseconds=number)
+            received = NOW + timedelta(seconds=seconds + number * apart)
             rows.append(
                 [
-                    *(identity, event_type, f"/{name}", NOW, received, "{}", bot),
+                    *(identity, event_type, f"/{name}", received, received, "{}", bot),
                     *("page-views", partition, incarnation, offset + number),
                 ]
             )
@@ -83,16 +87,33 @@ def position_of(event: LiveEvent) -> Position:
     return position
 
 
+class Asked(ClickHouseReader):
+    """Notes of each answer how many rows and bytes were read for it."""
+
+    def __init__(self, settings: ClickHouseSettings, client: Client) -> None:
+        super().__init__(settings, timeout=30)
+        self._client_here = client
+        self.rows: list[int] = []
+        self.bytes: list[int] = []
+
+    async def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        answer = await asyncio.to_thread(
+            self._client_here.query, sql, parameters=dict(parameters or {})
+        )
+        self.rows.append(int(answer.summary["read_rows"]))
+        self.bytes.append(int(answer.summary["read_bytes"]))
+        return list(answer.result_rows)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def table(services: Services) -> AsyncIterator[Table]:
     name = f"test_{uuid4().hex[:12]}"
     settings = ClickHouseSettings(url=f"{services.clickhouse_url}/{name}")
     apply_migrations(settings, lambda _: None)
-    reader = ClickHouseReader(settings, timeout=30)
     with get_client(**settings.client_arguments(), database=name) as client:
-        yield Table(client, StoredEvents(reader))
+        clickhouse = Asked(settings, client)
+        yield Table(client, StoredEvents(clickhouse, lambda: NOW + A_WHILE), clickhouse)
         client.command(f"DROP DATABASE {name}")
-    await reader.close()
 
 
 @pytest.mark.services
@@ -136,6 +157,98 @@ async def test_what_is_later_than_the_look_back_is_not_told(table: Table) -> Non
     start = await table.stored.end()
     table.store("too late", partition=1, seconds=-1)
     assert (await table.stored.since(start)).events == ()
+
+
+@pytest.mark.services
+async def test_an_event_with_a_time_in_the_future_hides_no_other(table: Table) -> None:
+    """The broker's clock was ahead for a moment, or is set back."""
+    ahead = 2 * A_WHILE.total_seconds()
+    table.store("from the future", partition=1, offset=7, seconds=ahead)
+    start = await table.stored.end()
+    table.store("now", seconds=A_WHILE.total_seconds())
+    table.store("of the same partition", partition=1, offset=8, seconds=A_WHILE.total_seconds())
+    batch = await table.stored.since(start)
+    assert sorted(table.told(batch.events)) == ["now", "of the same partition"]
+    table.store("from the future too", partition=2, seconds=ahead)
+    batch = await table.stored.since(batch.end)
+    assert table.told(batch.events) == ["from the future too"]
+    table.store("after it", offset=1, seconds=A_WHILE.total_seconds())
+    batch = await table.stored.since(batch.end)
+    assert table.told(batch.events) == ["after it"]
+    resumed = await table.stored.since(position_of(batch.events[-1]))
+    assert resumed.events == ()
+
+
+def test_a_position_remembers_what_was_told_of_the_future() -> None:
+    """Or it would be told again, once nothing else of its partition is in the window."""
+    hour_ms = 3_600_000
+    start = Position(0, {}).advanced([(KEY, Message(1, 5, hour_ms))], 1_000)
+    back = start.advanced([(KEY, Message(1, 6, 1_000))], 1_000)
+    later = back.advanced([(("conversions", 0), Message(1, 1, 2 * LOOK_BACK_MS))], 2 * LOOK_BACK_MS)
+    assert later.newest_ms == 2 * LOOK_BACK_MS
+    assert later.last[KEY] == Message(1, 6, hour_ms)
+
+
+@pytest.mark.services
+async def test_of_a_large_part_what_arrived_lately_is_read_alone(table: Table) -> None:
+    await one_large_part(table)
+    position = await table.stored.end()
+    rows = []
+    for number in range(3):
+        # The condition is another one each time: an answer that ClickHouse remembers is no use.
+        table.store("new", partition=1, offset=number, seconds=number)
+        del table.clickhouse.rows[:]
+        batch = await table.stored.since(position)
+        assert table.told(batch.events) == ["new"]
+        position = batch.end
+        rows.append(sum(table.clickhouse.rows))
+    assert max(rows) < 0.2 * LARGE, rows
+    del table.clickhouse.rows[:]
+    await table.stored.end()
+    assert sum(table.clickhouse.rows) < 0.1 * LARGE
+    del table.clickhouse.rows[:]
+    assert await table.stored.newest(position, 20, Wanted("not.there")) == []
+    assert sum(table.clickhouse.rows) < 0.5 * LARGE
+
+
+@pytest.mark.services
+async def test_of_what_arrived_long_ago_the_time_is_read_alone(table: Table) -> None:
+    """Where the index finds nothing to leave out, such as before it was there."""
+    await one_large_part(table)
+    table.client.command("ALTER TABLE events DROP INDEX by_arrival SETTINGS mutations_sync = 2")
+    position = await table.stored.end()
+    table.store("new", partition=1)
+    del table.clickhouse.bytes[:]
+    assert table.told((await table.stored.since(position)).events) == ["new"]
+    counts, rows = table.clickhouse.bytes
+    # A time has eight bytes, and of the newest some granules are read whole.
+    assert counts < 11 * LARGE
+    assert rows < 11 * LARGE
+
+
+LARGE = 1_000_000
+
+
+async def one_large_part(table: Table) -> None:
+    """A part of a million events in twenty days, up to now."""
+    await asyncio.to_thread(
+        table.client.command,
+        """
+        INSERT INTO events (
+            event_id, event_type, path, occurred_at, received_at, metadata,
+            topic, partition, incarnation, offset
+        )
+        WITH
+            fromUnixTimestamp64Milli({now:Int64}) AS now,
+            now - toIntervalMillisecond(({large:UInt32} - number) * 1728) AS received
+        SELECT
+            generateUUIDv4(), 'page_view', '/', received - toIntervalMillisecond(rand() % 5000),
+            received, '{}', 'page-views', 0, 1, number
+        FROM numbers({large:UInt32})
+        """,
+        {"now": int(NOW.timestamp() * 1000), "large": LARGE},
+    )
+    await asyncio.to_thread(table.client.command, "OPTIMIZE TABLE events FINAL")
 
 
 @pytest.mark.services
@@ -237,8 +350,8 @@ async def test_behind_an_id_nothing_is_lost_of_a_partition_that_is_quiet_since(
 
 @pytest.mark.services
 async def test_the_newest_come_oldest_first_up_to_the_position(table: Table) -> None:
-    table.store("weeks ago", seconds=-20 * 86_400)
-    table.store("days ago", offset=1, seconds=-86_000)
+    table.store("too long ago", seconds=-86_500)
+    table.store("a day ago", offset=1, seconds=-86_000)
     table.store("bot", partition=1, bot=True)
     table.store("here", partition=2, seconds=1, event_type="conversion")
     end = await table.stored.end()
@@ -247,14 +360,14 @@ async def test_the_newest_come_oldest_first_up_to_the_position(table: Table) -> 
     async def newest(limit: int, wanted: Wanted) -> list[str]:
         return table.told(await table.stored.newest(end, limit, wanted))
 
-    assert await newest(20, Wanted()) == ["weeks ago", "days ago", "bot", "here"]
+    assert await newest(20, Wanted()) == ["a day ago", "bot", "here"]
     assert await newest(2, Wanted()) == ["bot", "here"]
     assert await newest(0, Wanted()) == []
-    assert await newest(20, Wanted(bots="exclude")) == ["weeks ago", "days ago", "here"]
+    assert await newest(20, Wanted(bots="exclude")) == ["a day ago", "here"]
     assert await newest(20, Wanted(bots="only")) == ["bot"]
     assert await newest(20, Wanted("conversion")) == ["here"]
     *others, last = await table.stored.newest(end, 20, Wanted())
-    assert ["id" in lines(each) for each in others] == [False, False, False]
+    assert ["id" in lines(each) for each in others] == [False, False]
     assert table.told((await table.stored.since(position_of(last))).events) == ["not yet told"]
 
 
@@ -265,6 +378,7 @@ async def test_the_count_is_another_one_when_something_was_stored(table: Table) 
     assert await table.stored.count() == 2
 
 
+KEY = ("page-views", 0)
 MESSAGES = st.builds(
     Message, st.integers(0, 2**32 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**41)
 )
@@ -277,7 +391,7 @@ PARTITIONS = st.dictionaries(
 
 @given(PARTITIONS)
 def test_a_position_survives_its_text(messages: dict[tuple[str, int], Message]) -> None:
-    position = Position(0, {}).advanced(messages)
+    position = Position(0, {}).advanced(messages.items(), 2**41)
     parsed = parse_position(position.text())
     assert parsed is not None
     assert parsed.newest_ms == position.newest_ms
@@ -306,12 +420,15 @@ def _text(value: object) -> str:
         ["7", []],
         [7, [["page-views", 1, 2]]],
         [7, [["page'views", 1, 2, 3]]],
+        [7, [["dead-letters", 1, 2, 3]]],
         [7, [["", 1, 2, 3]]],
+        [True, []],
+        [7, [["page-views", True, 2, 3]]],
         [7, [["page-views", 1 << 16, 2, 3]]],
         [7, [["page-views", 1, 1 << 32, 3]]],
         [7, [["page-views", 1, 2, 1 << 63]]],
         [7, [["page-views", 1, 2, -3]]],
-        [7, [["page-views", 1, 2, 3]] * 1001],
+        [7, [["page-views", number, 2, 3] for number in range(49)]],
     ],
     ids=str,
 )
@@ -320,16 +437,27 @@ def test_a_position_out_of_bounds_is_none(value: object) -> None:
 
 
 def test_a_position_keeps_only_partitions_of_its_window() -> None:
-    many = {("page-views", number): Message(1, 5, 1_000) for number in range(500)}
-    position = Position(0, {}).advanced(many)
+    now_ms = 1_001 + LOOK_BACK_MS
+    many = [(("page-views", number), Message(1, 5, 1_000)) for number in range(500)]
+    position = Position(0, {}).advanced(many, now_ms)
     assert len(position.last) == 500
-    later = position.advanced({("conversions", 0): Message(1, 9, 1_001 + LOOK_BACK_MS)})
+    later = position.advanced([(("conversions", 0), Message(1, 9, now_ms))], now_ms)
     assert list(later.last) == [("conversions", 0)]
     assert later.covers(position)
     assert not position.covers(later)
 
 
 def test_a_position_never_goes_back() -> None:
-    start = Position(0, {}).advanced({("page-views", 0): Message(2, 5, 1_000)})
-    again = start.advanced({("page-views", 0): Message(1, 9, 900)})
+    start = Position(0, {}).advanced([(KEY, Message(2, 5, 1_000))], 1_000)
+    again = start.advanced([(KEY, Message(1, 9, 900))], 1_000)
     assert again == start
+
+
+def test_a_position_of_as_many_partitions_as_there_may_be_is_taken() -> None:
+    """Four times those of the registry, with the largest numbers."""
+    most = Message(2**32 - 1, 2**63 - 1, 2**41)
+    many = [(("custom-events", 2**16 - 1 - number), most) for number in range(MAX_PARTITIONS)]
+    text = Position(0, {}).advanced(many, 2**41).text()
+    parsed = parse_position(text)
+    assert parsed is not None
+    assert len(parsed.last) == MAX_PARTITIONS == 48

@@ -1,7 +1,7 @@
 """One poller for all who watch: when it asks, what each is told, and that nothing piles up."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,6 +13,7 @@ from api.analytics.newest import MOST_TOLD, Batch, LiveEvent, StoredEvents, Want
 from api.analytics.positions import Message, Position
 from api.analytics.watchers import LONGEST_POLL_SECONDS, POLL_SECONDS, LiveRoom, Watcher
 from api.problems import Problem, unavailable
+from api.server_events import Ends
 
 SOON = 10.0
 
@@ -27,7 +28,17 @@ def names(events: object) -> list[str]:
 
 
 def at(offset: int) -> Position:
-    return Position(0, {}).advanced({("page-views", 0): Message(1, offset, 1_000)})
+    return Position(0, {}).advanced([(("page-views", 0), Message(1, offset, 1_000))], 1_000)
+
+
+def ends(ending: asyncio.Event | None = None, held: Sequence[bool] = ()) -> Ends:
+    """`held`: what is found of the credentials, one look after the other; then they hold."""
+    looks = iter(held)
+
+    async def look() -> bool:
+        return next(looks, True)
+
+    return Ends(ending or asyncio.Event(), look)
 
 
 class Questions(StoredEvents):
@@ -274,6 +285,46 @@ async def test_a_poller_that_fails_ends_all_streams_and_the_next_begins_another(
             assert await news(another) == (0, ["a"])
 
 
+async def test_who_is_slow_to_end_is_told_nothing_of_the_next_poller() -> None:
+    """It begins further on: behind what it tells the client would miss what lies between."""
+    questions, pauses = Questions(), Pauses()
+    room = LiveRoom(questions, pause=pauses)
+    async with room.watch(Wanted()) as slow:
+        questions.broken = True
+        (await pauses._begun.get()).set()
+        async with asyncio.timeout(SOON):
+            while room.polls():
+                await asyncio.sleep(0)
+        questions.broken = False
+        questions.log.append(event("between"))
+        async with room.watch(Wanted()) as another:
+            questions.log.append(event("a"))
+            await pauses.poll()
+            assert await news(another) == (0, ["a"])
+            assert await news(slow) == (0, [])
+
+
+async def test_who_comes_while_the_poller_fails_begins_another() -> None:
+    questions, pauses = Questions(), Pauses()
+    room = LiveRoom(questions, pause=pauses)
+    async with room.watch(Wanted()):
+        questions.log.append(event("a"))
+        counted = questions.count
+
+        async def count() -> int:
+            poller = room._poller
+            assert poller is not None
+            poller.cancel()
+            room._poller = None
+            return await counted()
+
+        questions.count = count  # type: ignore[method-assign]
+        async with room.watch(Wanted(), at(1)) as watcher:
+            questions.count = counted  # type: ignore[method-assign]
+            assert room.polls()
+            assert watcher.start == at(1)
+
+
 def a_watcher(*events: LiveEvent) -> Watcher:
     watcher = Watcher(Wanted(), at(0))
     if events:
@@ -285,7 +336,7 @@ async def test_a_stream_where_nothing_happens_is_kept_alive_and_ends_in_time() -
     told = [
         chunk
         async for chunk in tell(
-            a_watcher(), [b"retry: 1000\n\n"], asyncio.Event(), seconds=0.2, keep_alive=0.01
+            a_watcher(), [b"retry: 1000\n\n"], ends(), seconds=0.2, keep_alive=0.01
         )
     ]
     assert told[0] == b"retry: 1000\n\n"
@@ -294,23 +345,38 @@ async def test_a_stream_where_nothing_happens_is_kept_alive_and_ends_in_time() -
 
 
 async def test_a_stream_without_time_says_what_is_there() -> None:
-    told = tell(a_watcher(event("late")), [b"first\n\n", b"next\n\n"], asyncio.Event(), seconds=0)
+    told = tell(a_watcher(event("late")), [b"first\n\n", b"next\n\n"], ends(), seconds=0)
     assert [chunk async for chunk in told] == [b"first\n\nnext\n\n"]
 
 
 async def test_a_stream_ends_with_the_server() -> None:
     ending = asyncio.Event()
-    told = tell(a_watcher(), [], ending, seconds=300)
+    told = tell(a_watcher(), [], ends(ending), seconds=300)
     coming = asyncio.create_task(anext(told, b"ended"))
     ending.set()
     async with asyncio.timeout(SOON):
         assert await coming == b"ended"
 
 
+async def test_a_stream_ends_once_its_credentials_do_not_hold() -> None:
+    told = tell(a_watcher(), [], ends(held=[True, True, False]), seconds=300, keep_alive=0.01)
+    async with asyncio.timeout(SOON):
+        assert [chunk async for chunk in told] == [KEEPALIVE_COMMENT, KEEPALIVE_COMMENT]
+
+
+async def test_credentials_are_looked_at_however_much_there_is_to_tell() -> None:
+    watcher = a_watcher(event("0"))
+    told = tell(watcher, [], ends(held=[False]), seconds=300, keep_alive=0.01)
+    async with asyncio.timeout(SOON):
+        async for chunk in told:
+            assert chunk == event("0").frame
+            watcher.put(Batch([event("0")], {("page_view", False): 1}, at(0)))
+
+
 async def test_what_happens_is_told_in_its_order() -> None:
     watcher = a_watcher(*(event(f"{number}") for number in range(MOST_TOLD + 1)))
     watcher.set_stale(stale=True)
-    told = tell(watcher, [], asyncio.Event(), seconds=300)
+    told = tell(watcher, [], ends(), seconds=300)
     async with asyncio.timeout(SOON):
         text = (await anext(told)).decode()
         assert text.startswith('event: skipped\ndata: {"count":1}\n\ndata: 1\n\ndata: 2\n\n')
@@ -323,7 +389,7 @@ async def test_what_happens_is_told_in_its_order() -> None:
 
 async def test_large_events_go_in_pieces() -> None:
     large = LiveEvent("page_view", False, b"data: " + 20_000 * b"x" + b"\n\n")
-    told = tell(a_watcher(*(MOST_TOLD * [large])), [], asyncio.Event(), seconds=0.2)
+    told = tell(a_watcher(*(MOST_TOLD * [large])), [], ends(), seconds=0.2)
     chunks = [chunk async for chunk in told]
     assert b"".join(each for each in chunks if each != KEEPALIVE_COMMENT) == MOST_TOLD * large.frame
     assert max(map(len, chunks)) < 100_000
@@ -338,8 +404,7 @@ async def test_a_reader_that_stands_still_loses_its_place() -> None:
         questions,
         LiveQuestion(seconds=0),
         None,
-        asyncio.Event(),
-        headers={},
+        ends(),
         still_seconds=0.05,
     )
 
@@ -358,6 +423,26 @@ async def test_a_reader_that_stands_still_loses_its_place() -> None:
     assert not room.polls()
 
 
+async def test_a_reader_that_stands_still_does_not_keep_the_api_from_ending() -> None:
+    questions, ending = Questions(), asyncio.Event()
+    room = LiveRoom(questions)
+    questions.log.append(event("a"))
+    live = Live(room, questions, LiveQuestion(), None, ends(ending), hurry_seconds=0.05)
+
+    async def receive() -> MutableMapping[str, Any]:  # as ASGI types it
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    async def send(message: MutableMapping[str, Any]) -> None:  # as ASGI types it
+        if message["type"] == "http.response.body":
+            ending.set()
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(SOON):
+        await live({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+    assert room.watched() == 0
+
+
 async def body_of(
     room: LiveRoom, questions: Questions, after: Position | None = None, limit: int = 2
 ) -> str:
@@ -373,7 +458,7 @@ async def body_of(
         nonlocal body
         body += message.get("body", b"")
 
-    live = Live(room, questions, question, after, asyncio.Event(), headers={})
+    live = Live(room, questions, question, after, ends())
     await live({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
     return body.decode()
 

@@ -78,6 +78,63 @@ async def test_a_local_weir_answers_this_machine_alone(
     assert await status(local=False, client=client) == PASSED
 
 
+LINK: Final = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "mode", "dest", "expected"),
+    [
+        # A picture, a script, a fetch that reads nothing, a frame, a form, a download.
+        ("GET", "/analytics/live", "no-cors", "image", 403),
+        ("GET", "/analytics/export", "no-cors", "script", 403),
+        ("GET", "/analytics/summary", "no-cors", "empty", 403),
+        ("GET", "/", "navigate", "iframe", 403),
+        ("GET", "/", "navigate", "embed", 403),
+        ("GET", "/analytics/live", "", "", 403),
+        ("POST", "/analytics/events", "navigate", "document", 403),
+        ("HEAD", "/", "navigate", "document", 403),
+        ("OPTIONS", "/analytics/events", "cors", "empty", 403),
+        ("GET", "/", "navigate", "document", PASSED),
+        ("GET", "/plan", "navigate", "document", PASSED),
+        ("GET", "/weir.js", "no-cors", "script", PASSED),
+        ("GET", "/weir.js", "cors", "script", PASSED),
+        ("POST", "/sites/demo/events", "no-cors", "empty", PASSED),
+        ("POST", "/sites/site_abcdefghijklmnop/events", "cors", "empty", PASSED),
+        ("GET", "/sites/demo/events/more", "no-cors", "image", 403),
+        ("GET", "/assets/weir.js", "no-cors", "script", 403),
+    ],
+)
+async def test_what_a_page_of_another_site_makes_a_browser_ask_is_refused(
+    method: str, path: str, mode: str, dest: str, expected: int
+) -> None:
+    sent = {
+        "host": "127.0.0.1:8000",
+        # Nothing depends on which comes first.
+        "sec-fetch-dest": dest,
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": mode,
+    }
+    headers = [(name.encode(), value.encode()) for name, value in sent.items() if value]
+    asked = {"method": method, "path": path, "headers": headers}
+    assert await status(local=True, **asked) == expected
+    assert await status(local=False, **asked) == PASSED
+    for site in (b"same-origin", b"same-site", b"none"):
+        asked["headers"] = [
+            (name, site if name == b"sec-fetch-site" else value) for name, value in headers
+        ]
+        assert await status(local=True, **asked) == PASSED
+
+
+async def test_a_link_does_not_make_up_for_another_origin() -> None:
+    sent = {"host": "127.0.0.1:8000", "origin": "https://evil.example", **LINK}
+    for site in ("cross-site", "same-origin"):
+        headers = [
+            (name.encode(), value.encode())
+            for name, value in {**sent, "sec-fetch-site": site}.items()
+        ]
+        assert await status(local=True, headers=headers) == 403
+
+
 @pytest.mark.parametrize("word", ["eyJ" * 21_000, "-eyJ" * 16_000, "eyJaaaaa." * 7_000])
 async def test_a_long_url_that_looks_like_tokens_takes_no_time(word: str) -> None:
     began = perf_counter()

@@ -223,6 +223,24 @@ async def test_the_tracker_may_be_loaded_by_pages_of_other_origins(app: FastAPI)
     for other in ("/", "/theme.js", ASSET):
         answer = await ask_app(app, "GET", other)
         assert "Cross-Origin-Resource-Policy" not in answer.headers
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_a_page_may_name_the_hash_of_the_tracker(app: FastAPI) -> None:
+    """`<script crossorigin integrity=…>`: browsers compare only what the page may read."""
+    sent = {
+        "Origin": "https://shop.example",
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "cors",
+        "Sec-Fetch-Dest": "script",
+    }
+    # The application lets in who gives no credentials, and refuses other pages all else.
+    assert (await ask_app(app, "GET", "/theme.js", sent)).status == 403
+    first = await ask_app(app, "GET", "/weir.js", sent)
+    again = await ask_app(app, "GET", "/weir.js", {**sent, "If-None-Match": first.headers["ETag"]})
+    assert (first.status, again.status) == (200, 304)
+    for answer in (first, again):
+        assert answer.headers.getall("Access-Control-Allow-Origin") == ["*"]
 
 
 async def test_without_a_folder_there_are_no_pages(tmp_path: Path) -> None:

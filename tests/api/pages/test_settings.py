@@ -89,6 +89,29 @@ async def test_the_pages_are_told_how_one_signs_in(
                 "javascript:alert(1)",
             )
         ),
+        *(
+            (
+                {"WEIR_PUBLIC_URL": address},
+                "WEIR_PUBLIC_URL: Value error, must look like https://weir.example.com",
+            )
+            for address in (
+                "weir.example.com",
+                "https://",
+                "https://user:password@weir.example.com",
+                "https://weir.example.com/?a=1",
+                "https://weir.example.com/#a",
+                "https://weir.example.com:0",
+                "https://weir.example.com:65536",
+                "https://weir.example.com:\N{ARABIC-INDIC DIGIT ONE}",
+                # It would mean something else in the header that names it.
+                "https://weir.example.com;script-src *",
+                "https://weir.example.com;",
+                "https://weir.example.com,https://evil.example",
+                "https://*",
+                "https://'self'",
+                "https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example.com",
+            )
+        ),
         (
             {
                 "WEIR_OIDC_AUTHORITY": "https://login.example.com",
@@ -100,7 +123,7 @@ async def test_the_pages_are_told_how_one_signs_in(
     ],
     ids=lambda each: str(each)[:60],
 )
-def test_what_cannot_be_signed_in_with_is_refused_by_its_name(
+def test_what_cannot_be_used_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], said: str
 ) -> None:
     for name, value in {"WEIR_AUTH": "local", **settings}.items():
@@ -111,3 +134,22 @@ def test_what_cannot_be_signed_in_with_is_refused_by_its_name(
     assert line.strip().startswith(said)
     # A value may be what was meant for another setting.
     assert "password" not in line
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "https://weir.example.com",
+        "HTTPS://weir.example.com/below/",
+        "http://weir_api:8000",
+        "http://127.0.0.1:8000",
+        "http://[::1]:8000/",
+    ],
+)
+def test_where_browsers_reach_the_api_is_an_address(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("WEIR_AUTH", "local")
+    monkeypatch.setenv("WEIR_PUBLIC_URL", address)
+    assert read_settings(ApiSettings).public_url == address.rstrip("/")

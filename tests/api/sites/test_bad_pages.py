@@ -103,6 +103,9 @@ async def test_a_huge_body(guarded: Weir, topics: LogOfTopics, shop: Site) -> No
         ({"event_id": "42"}, "event_id", "must be a UUID"),
         ({"user_id": 42}, "user_id", "must be a string"),
         ({"occurred_at": "yesterday"}, "occurred_at", "RFC 3339"),
+        ({"occurred_at": "2026-13-24T09:30:00Z"}, "occurred_at", "RFC 3339"),
+        ({"occurred_at": "2026-11-24T09:30:00"}, "occurred_at", "add `Z`"),
+        ({"occurred_at": -86_400}, "occurred_at", "RFC 3339"),
         ({"metadata": []}, "metadata", "must be a JSON object"),
         ({"metadata": {"t": "x" * MAX_METADATA_BYTES}}, "metadata", "keep it to 16384"),
         # Small enough as it is sent, and too large with the browser.

@@ -1,16 +1,22 @@
 """What pages of a website send: how it is named and stored, and what nobody learns of visitors."""
 
+import ast
+import re
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
 
+from api.sites.visits import stored_id
+from deploy.local.ports import free_port
 from schemas.sites import Site
 from tests.api.log_of_topics import LogOfTopics
-from tests.api.requests import Answer
+from tests.api.requests import Answer, ask, post
 from tests.api.sites.pages import FIREFOX, SHOP, created, send, view
 from tests.weir import Json, Weir
 
@@ -53,10 +59,10 @@ async def test_a_page_view_is_the_sites_and_says_what_the_browser_is(
     assert len(event.pop("visitor_id")) == 32
     assert event == {
         "topic": "page-views",
-        "key": event_id,
+        "key": stored_id(shop.site_id, event_id),
         "event_type": "page_view",
         "path": "/pricing",
-        "event_id": event_id,
+        "event_id": stored_id(shop.site_id, event_id),
         "occurred_at": at,
         "source": "shop",
         "metadata": {
@@ -134,6 +140,80 @@ async def test_the_same_id_counts_once(guarded: Weir, shop: Site) -> None:
 
     await guarded.eventually(stored)
     assert count(path) == 1
+
+
+async def test_an_event_of_a_server_with_an_id_that_a_page_has_sent_counts_too(
+    edge: Weir, guarded: Weir, shop: Site
+) -> None:
+    """Of two with one id in a partition the first counts: it must not be the page's."""
+    paths = [f"/{who}/{uuid4()}" for who in ("page", "server", "last")]
+    event_id = str(uuid4())
+    event = {"event_type": "api.call", "event_id": event_id}
+    answer = await send(guarded, shop, {**event, "path": paths[0]})
+    assert answer.json == {"event_id": event_id}
+    for path in paths[1:]:
+        assert (await post(edge, {**event, "path": path})).status == 202
+        event = {"event_type": "api.call"}
+
+    def stored() -> set[tuple[str, str]]:
+        return set(
+            edge.query(
+                "SELECT path, toString(event_id) FROM events WHERE path IN {paths:Array(String)}",
+                paths=paths,
+            )
+        )
+
+    async def all_of_them() -> bool:
+        return {path for path, _ in stored()} == set(paths)
+
+    await edge.eventually(all_of_them)
+    assert {(paths[0], stored_id(shop.site_id, event_id)), (paths[1], event_id)} <= stored()
+
+
+async def test_what_is_sent_again_by_the_id_of_the_answer_is_the_same_event(
+    guarded: Weir, topics: LogOfTopics, shop: Site
+) -> None:
+    other = await created(guarded, SHOP, name="other")
+    before = await topics.ends()
+    first = await send(guarded, shop, view("/again"))
+    event_id = first.json["event_id"]
+    assert UUID(event_id).version == 7
+    again = await send(guarded, shop, [view("/again", event_id=event_id.upper())])
+    assert again.json["items"][0]["event_id"] == event_id
+    assert (await send(guarded, other, view("/again", event_id=event_id))).status == 202
+    found = [orjson.loads(record.value)["event_id"] for _, record in await topics.since(before)]
+    stored, elsewhere = (stored_id(site.site_id, event_id) for site in (shop, other))
+    assert sorted(found) == sorted([stored, stored, elsewhere])
+    assert len({stored, elsewhere, event_id}) == 3
+
+
+async def test_ids_of_a_503_are_those_to_send_again(edge: Weir, topics: LogOfTopics) -> None:
+    away = copy(edge)
+    api = away.launch_api(
+        {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}", "WEIR_PUBLISH_TIMEOUT": "0.5"}
+    )
+    own = {"Origin": "http://localhost:3000"}
+    sent_id = str(uuid4())
+    sent = [view("/away"), view("/away", event_id=sent_id)]
+
+    async def answers() -> bool:
+        try:
+            return (await ask(away, "GET", "/healthz")).status == 200
+        except aiohttp.ClientError:
+            return False
+
+    try:
+        await away.eventually(answers, process=api)
+        problem = (await send(away, "demo", sent, own)).problem(503)
+    finally:
+        await api.stop(15)
+    made_id, named_id = problem["event_ids"]
+    assert named_id == sent_id
+    before = await topics.ends()
+    sent = [view("/away", event_id=each) for each in (made_id, named_id)]
+    assert (await send(edge, "demo", sent, own)).status == 202
+    found = {orjson.loads(record.value)["event_id"] for _, record in await topics.since(before)}
+    assert found == {stored_id("demo", made_id), stored_id("demo", named_id)}
 
 
 async def test_a_visitor_is_one_by_address_and_browser_and_another_elsewhere(
@@ -218,6 +298,31 @@ async def test_a_clock_that_is_days_off_is_not_believed(
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        "1970-01-01T00:00:00Z",
+        "1970-01-01T00:30:00+01:00",
+        "1969-12-31T23:59:59.999Z",
+        "0001-01-01T00:00:00+23:59",
+        "0000-01-01T00:00:00.000Z",
+        "-271821-04-20T00:00:00.000Z",
+        "9999-12-30T23:59:59Z",
+        "9999-12-31T23:59:59-23:59",
+        "10000-01-01T00:00:00Z",
+        "+275760-09-13T00:00:00.000Z",
+    ],
+)
+async def test_nor_is_one_that_no_event_can_keep(
+    guarded: Weir, topics: LogOfTopics, shop: Site, wrong: str
+) -> None:
+    sent = view("/clock", occurred_at=wrong, user_id="u-1", metadata={"plan": "team"})
+    [event] = await published(guarded, topics, shop, ([sent], {}))
+    occurred_at = datetime.fromisoformat(event["occurred_at"])
+    assert abs(occurred_at - datetime.now(UTC)) < timedelta(minutes=1)
+    assert (event["user_id"], event["metadata"]["plan"]) == ("u-1", "team")
+
+
+@pytest.mark.parametrize(
     "content_type", ["text/plain", "text/plain;charset=UTF-8", "application/json", None]
 )
 async def test_json_is_taken_as_text_and_as_json(
@@ -237,10 +342,59 @@ async def test_nothing_about_a_visitor_is_in_the_answer(guarded: Weir, shop: Sit
     assert answer.json["items"][0].keys() == {"index", "status", "event_id"}
 
 
+ADDRESS = re.compile(r"client|forwarded|real[-_]ip|remote|peer", re.IGNORECASE)
+LOGS = re.compile(r"structlog|logging|print|stderr|stdout|warnings", re.IGNORECASE)
+
+
+def named(source: str, what: re.Pattern[str]) -> list[str]:
+    """Names, attributes, modules, strings and bytes of Python, without its comments."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(attr=name) | ast.Name(id=name) | ast.alias(name=name):
+                found.append(name)
+            case ast.ImportFrom(module=str(name)):
+                found.append(name)
+            case ast.Constant(value=str() | bytes() as text):
+                found.append(text if isinstance(text, str) else text.decode("latin-1"))
+    # A sentence, as of documentation, reads nothing.
+    return [each for each in found if what.search(each) and " " not in each]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "request.client.host",
+        'request.scope["client"]',
+        'getattr(request, "client")',
+        'headers.get(b"x-forwarded-for")',
+        'request.headers["X-Real-IP"]',
+    ],
+)
+def test_an_address_is_noticed_however_it_is_read(source: str) -> None:
+    assert named(source, ADDRESS)
+
+
 def test_the_address_is_used_in_one_place() -> None:
     """It goes into the hash, and nowhere else: nothing of `api/sites` logs at all."""
     folder = Path(__file__).parents[3] / "api" / "sites"
     sources = {file.name: file.read_text() for file in folder.glob("*.py")}
-    assert [name for name, text in sources.items() if '"client"' in text] == ["events.py"]
-    assert sources["events.py"].count('"client"') == 1
-    assert not [name for name, text in sources.items() if "structlog" in text or "logging" in text]
+    read = {name: found for name, text in sources.items() if (found := named(text, ADDRESS))}
+    # Read once, looked at twice: whether it is there, and what stands first in it.
+    assert read == {"events.py": ["client"] * 4}
+    [body] = [
+        node
+        for node in ast.walk(ast.parse(sources["events.py"]))
+        if isinstance(node, ast.AsyncFunctionDef) and node.name == "take_site_events"
+    ]
+    uses = [node for node in ast.walk(body) if isinstance(node, ast.Name) and node.id == "address"]
+    [hashed] = [
+        node
+        for node in ast.walk(body)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("visitors.name")
+    ]
+    assert len(uses) == 2
+    assert [each for each in uses if isinstance(each.ctx, ast.Load)] == [
+        each for each in hashed.args if isinstance(each, ast.Name) and each.id == "address"
+    ]
+    assert not [name for name, text in sources.items() if named(text, LOGS)]
