@@ -48,6 +48,7 @@ from schemas.migrations import load_migrations
 from schemas.plans import read_catalogue
 from schemas.settings import read_settings_or_exit
 from schemas.stripe_account import opened_stripe
+from schemas.topics import EVENT_TOPICS
 
 
 def utc_now() -> datetime:
@@ -86,6 +87,9 @@ def create_app(
                 max_streams=chosen.max_exports,
             )
             stack.push_async_callback(clickhouse.close)
+            stored = StoredEvents(
+                clickhouse, clock, {chosen.topic(topic.name) for topic in EVENT_TOPICS}
+            )
             identity = await stack.enter_async_context(opened_identity(chosen, publisher, clock))
             replies = await stack.enter_async_context(Replies(chosen))
             board = await stack.enter_async_context(PostBoard(chosen, clock()))
@@ -106,7 +110,8 @@ def create_app(
                 media=pictures,
                 billing=await _opened_billing(stack, chosen, meters),
                 sites=SiteDesk(identity.sites, Visitors(chosen.visitor_secret.get_secret_value())),
-                live=await stack.enter_async_context(LiveRoom(StoredEvents(clickhouse, clock))),
+                stored=stored,
+                live=await stack.enter_async_context(LiveRoom(stored)),
                 ending=ending or asyncio.Event(),
             )
 
@@ -195,6 +200,10 @@ def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
     from weir_sdk import AnalyticsMiddleware
     from weir_sdk.kafka import KafkaTransport
 
+    # Each event that came in would make another one, and so would a look at what came in: a
+    # dashboard that is open asks for ever. Nor are the pages the API.
+    left_out = ("/analytics", "/sites", "/healthz", "/readyz", *page_paths(settings.pages_folder))
+    beginnings = tuple(f"{path}/" for path in left_out)
     app.add_middleware(
         AnalyticsMiddleware,
         transport=KafkaTransport(
@@ -204,9 +213,8 @@ def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
         ),
         source="weir",
         user=user_of,
-        # Each event that came in would make another one, and so would a look at what came in: a
-        # dashboard that is open asks for ever. Nor are the pages the API.
-        skip=("/analytics", "/sites", "/healthz", "/readyz", *page_paths(settings.pages_folder)),
+        # Not the paths themselves: of the page `/` that would be all.
+        skip=lambda scope: f"{scope['path']}/".startswith(beginnings),
     )
 
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 from obstore.store import ObjectStore
 
+from api.analytics.newest import StoredEvents
 from api.analytics.watchers import LiveRoom
 from api.billing.desk import BillingDesk
 from api.clickhouse import ClickHouseReader
@@ -56,6 +57,7 @@ class State(TypedDict):
     media: ObjectStore
     billing: BillingDesk
     sites: SiteDesk
+    stored: StoredEvents
     live: LiveRoom
     ending: asyncio.Event
 
@@ -120,6 +122,10 @@ def sites(request: Request) -> SiteDesk:
     return cast("SiteDesk", request.state.sites)
 
 
+def stored(request: Request) -> StoredEvents:
+    return cast("StoredEvents", request.state.stored)
+
+
 def live(request: Request) -> LiveRoom:
     return cast("LiveRoom", request.state.live)
 
@@ -151,5 +157,6 @@ FromBoard = Annotated[PostBoard, _from(posts)]
 WaitsForPosts = Annotated[SocialWaits, _from(social_waits)]
 FromMedia = Annotated[ObjectStore, _from(media)]
 Billing = Annotated[BillingDesk, _from(billing)]
+FromStoredEvents = Annotated[StoredEvents, _from(stored)]
 FromLiveRoom = Annotated[LiveRoom, _from(live)]
 Ending = Annotated[asyncio.Event, _from(ending)]

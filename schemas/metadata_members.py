@@ -16,8 +16,9 @@ _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 def may_name_site(text: bytes) -> bool:
     """Whether SITE may be a key somewhere in this JSON text; False is certain."""
-    # Of the escapes of JSON this one alone can stand for a letter.
-    return _SITE in text or b"\\u" in text
+    # Of the escapes of JSON \u alone can stand for a letter. One byte is found at once, two are
+    # not (2 µs and 180 in 200 kB).
+    return _SITE in text or (b"\\" in text and b"\\u" in text)
 
 
 def names_site(metadata: Raw) -> bool:

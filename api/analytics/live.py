@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.analytics.filters import Bots
 from api.analytics.newest import LiveEvent, StoredEvents, Wanted
-from api.analytics.positions import Position, parse_position
+from api.analytics.positions import Position
 from api.analytics.ranges import EventType, refuse_repeated
 from api.analytics.watchers import LiveRoom, Watcher
 from api.head import asked_by_head
@@ -32,7 +32,7 @@ from api.server_events import (
     StreamEnds,
     kept_alive,
 )
-from api.state import FromClickHouse, FromLiveRoom, clock
+from api.state import FromLiveRoom, FromStoredEvents
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ class LiveQuestion(BaseModel):
 async def watch_events(
     request: Request,
     question: Annotated[LiveQuestion, Query()],
-    clickhouse: FromClickHouse,
+    stored: FromStoredEvents,
     room: FromLiveRoom,
     ends: StreamEnds,
     last_event_id: LastEventId = "",
@@ -104,8 +104,7 @@ async def watch_events(
     """
     if asked_by_head(request):
         return Response(headers=HEADERS, media_type=EventSourceResponse.media_type)
-    stored = StoredEvents(clickhouse, clock(request))
-    return Live(room, stored, question, parse_position(last_event_id), ends)
+    return Live(room, stored, question, stored.position(last_event_id), ends)
 
 
 class Live(Response):

@@ -1,7 +1,7 @@
 """Asks ClickHouse what was stored since: the newest events, how many, and where they end."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +10,14 @@ import orjson
 from fastapi.sse import format_sse_event
 
 from api.analytics.filters import Bots, Filters, of_key
-from api.analytics.positions import LOOK_BACK_MS, Message, Partition, Position, positions_along
+from api.analytics.positions import (
+    LOOK_BACK_MS,
+    Message,
+    Partition,
+    Position,
+    parse_position,
+    positions_along,
+)
 from api.analytics.rows import COLUMNS, document_of, stored_event
 from api.clickhouse import ClickHouseReader, Row
 
@@ -123,9 +130,20 @@ class Batch:
 class StoredEvents:
     """The questions. Each raises a 503 Problem when ClickHouse cannot answer now."""
 
-    def __init__(self, clickhouse: ClickHouseReader, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        clickhouse: ClickHouseReader,
+        clock: Callable[[], datetime],
+        topics: Collection[str],
+    ) -> None:
+        """`topics`: those of the events, by their names on the cluster."""
         self._clickhouse = clickhouse
         self._clock = clock
+        self._topics = topics
+
+    def position(self, text: str) -> Position | None:
+        """The position that a client sends back, as `parse_position` has it."""
+        return parse_position(text, self._topics)
 
     async def count(self) -> int:
         """How many events there are: another number when something was stored."""

@@ -7,7 +7,7 @@ The sink stores a partition's messages one batch after the other, in the order o
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
@@ -21,9 +21,8 @@ LOOK_BACK_MS: Final = 60_000
 arrived longer after it is not told."""
 MAX_PARTITIONS: Final = 4 * sum(topic.partitions for topic in EVENT_TOPICS)
 """Of what a client sends back: each is looked at for every row. Topics may have grown."""
-MAX_CHARACTERS: Final = 4_096
-"""Enough for so many, with the largest numbers."""
-_TOPICS: Final = frozenset(topic.name for topic in EVENT_TOPICS)
+MAX_CHARACTERS: Final = 20_480
+"""Enough for so many, with the longest names that Kafka takes and the largest numbers."""
 
 Partition = tuple[str, int]
 """Topic and number."""
@@ -104,10 +103,10 @@ class Position:
         return (mine.incarnation, mine.offset) >= (message.incarnation, message.offset)
 
 
-def parse_position(text: str) -> Position | None:
+def parse_position(text: str, topics: Collection[str]) -> Position | None:
     """The position that a client sends back; None for a text that this API did not make.
 
-    Nor is one taken that names more partitions than MAX_PARTITIONS.
+    Nor is one taken that names other topics, or more partitions than MAX_PARTITIONS.
     """
     if len(text) > MAX_CHARACTERS:
         return None
@@ -123,7 +122,7 @@ def parse_position(text: str) -> Position | None:
             for each in told:
                 match each:
                     case [str() as topic, partition, incarnation, offset] if (
-                        topic in _TOPICS
+                        topic in topics
                         and _is_number(partition, 16)
                         and _is_number(incarnation, 32)
                         and _is_number(offset, 63)

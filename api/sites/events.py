@@ -71,7 +71,13 @@ class SiteEvent(BaseModel):
             "or more than a day from its arrival, as by a wrong clock: when it arrives."
         ),
     ] = None
-    event_id: NewEventId = None
+    event_id: Annotated[
+        NewEventId,
+        Field(
+            description="A UUID; the same one sent again by pages of the site counts once. Absent: "
+            "the edge makes one. It is stored as another, made of it and the site."
+        ),
+    ] = None
 
 
 DOCUMENTED_MODELS: Final[tuple[type[BaseModel], ...]] = (SiteEvent,)

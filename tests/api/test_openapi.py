@@ -219,6 +219,15 @@ async def test_every_field_and_parameter_is_described(edge: Weir) -> None:
     assert [name for name, each in described.items() if not each.get("description")] == []
 
 
+@pytest.mark.parametrize("path", ["/analytics/live", "/social/posts/{post_id}/events"])
+async def test_streams_name_the_header_that_they_are_resumed_by(edge: Weir, path: str) -> None:
+    parameters = (await document(edge))["paths"][path]["get"]["parameters"]
+    [header] = [each for each in parameters if each["in"] == "header"]
+    assert header["name"] == "Last-Event-ID"
+    assert header["required"] is False
+    assert header["description"]
+
+
 async def test_the_page_of_documents_loads(edge: Weir) -> None:
     page: Answer = await ask(edge, "GET", "/docs")
     assert page.status == 200

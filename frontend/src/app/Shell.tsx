@@ -51,7 +51,7 @@ export function Shell() {
           </NavLink>
           <nav
             aria-label={t("shell.pages")}
-            className="order-last flex w-full gap-1 sm:order-none sm:w-auto"
+            className="order-last flex w-full gap-1 md:order-none md:w-auto"
           >
             {links.map(({ to, title, icon: Icon }) => (
               <NavLink
@@ -60,7 +60,7 @@ export function Shell() {
                 end
                 className={({ isActive }) =>
                   clsx(
-                    "flex min-h-10 min-w-0 flex-auto flex-col items-center justify-center rounded-lg px-1 py-1 text-xs sm:flex-none sm:flex-row sm:gap-2 sm:px-2.5 sm:text-sm",
+                    "flex min-h-10 min-w-0 flex-auto flex-col items-center justify-center rounded-lg px-1 py-1 text-xs md:flex-none md:flex-row md:gap-2 md:px-2.5 md:text-sm",
                     isActive ? "bg-accent-faint font-medium" : "text-soft hover:bg-sunken",
                   )
                 }

@@ -11,10 +11,13 @@ test("what is shown as it was counted begins at the left, what has a word where 
       caption="Top"
       valueTitle="Value"
       countTitle="Views"
-      bars={barsOf([
-        { value: "/a-path", ...counted },
-        { value: "DE", ...counted },
-      ])}
+      bars={barsOf(
+        [
+          { value: "/a-path", ...counted },
+          { value: "DE", ...counted },
+        ],
+        6,
+      )}
       nameOf={(value) => (value === "DE" ? "Germany" : value)}
     />,
   );

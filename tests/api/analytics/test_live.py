@@ -1,13 +1,15 @@
 """The newest events as they are stored, over the wire, behind a real Kafka and ClickHouse."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from time import monotonic
-from urllib.parse import urlencode
+from time import monotonic, time
+from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 import aiohttp
@@ -17,6 +19,10 @@ import pytest_asyncio
 
 from api.analytics.newest import MOST_TOLD
 from api.analytics.watchers import MAX_WATCHERS
+from api.server_events import KEEP_ALIVE_SECONDS
+from deploy.api_keys import write_key
+from schemas.api_keys import create_key
+from tests.api.identity.credentials import bearer, signed
 from tests.api.requests import ask, get, items, listed, post
 from tests.services import Services, local_services
 from tests.weir import Json, Weir, throwaway_weir
@@ -260,6 +266,33 @@ async def test_head_is_answered_without_watching(edge: Weir) -> None:
     assert answer.headers["Content-Type"].startswith("text/event-stream")
 
 
+async def test_a_stream_ends_soon_after_its_credentials_do_not_hold(guarded: Weir) -> None:
+    now = datetime.now(UTC)
+    presented, key = create_key("read", "live", now)
+    await write_key(guarded.kafka, key)
+
+    async def status(credentials: str) -> int:
+        return (await ask(guarded, "HEAD", LIVE, headers=bearer(credentials))).status
+
+    async def key_known() -> bool:
+        return await status(presented) == 200
+
+    await guarded.eventually(key_known)
+    # Ten seconds are given to clocks that are off.
+    token = signed(guarded, roles=["analyst"], exp=int(time()) - 5)
+    url = f"{guarded.url}{LIVE}?event_type={a_type()}"
+    async with (
+        guarded.session.get(url, headers=bearer(presented)) as by_key,
+        guarded.session.get(url, headers=bearer(token)) as by_token,
+    ):
+        assert (by_key.status, by_token.status) == (200, 200)
+        await write_key(guarded.kafka, key.model_copy(update={"revoked_at": now}))
+        async with asyncio.timeout(KEEP_ALIVE_SECONDS + END_SECONDS):
+            await by_key.read()
+            await by_token.read()
+    assert await status(presented) == await status(token) == 401
+
+
 async def test_places_are_limited_and_free_again_when_watchers_leave(
     services: Services, tmp_path: Path
 ) -> None:
@@ -293,6 +326,47 @@ async def test_a_stream_ends_with_the_server(services: Services, tmp_path: Path)
             assert await api.wait() == 0
             assert monotonic() - start < END_SECONDS
         assert "Traceback" not in "\n".join(api.last_lines(200))
+
+
+async def test_readers_that_stand_still_end_with_the_server_too(
+    services: Services, tmp_path: Path
+) -> None:
+    async with throwaway_weir(services, tmp_path) as weir:
+        weir.start_sink()
+        api = await weir.start_api()
+        large = {"text": 15_000 * "x"}
+        kind = a_type()
+        for _ in range(2):
+            batch = [an_event(kind, metadata=large) for _ in range(50)]
+            assert (await post(weir, batch)).status == 202
+
+        async def there() -> bool:
+            return await listed(weir, 100, event_type=kind)
+
+        await weir.eventually(there)
+        sockets = [still(weir) for _ in range(3)]
+        try:
+            for each in sockets:
+                assert await asyncio.to_thread(each.recv, 15) == b"HTTP/1.1 200 OK"
+            start = monotonic()
+            api.terminate()
+            assert await api.wait() == 0
+            assert monotonic() - start < END_SECONDS
+        finally:
+            for each in sockets:
+                each.close()
+        assert "Traceback" not in "\n".join(api.last_lines(200))
+
+
+def still(weir: Weir) -> socket.socket:
+    """Asks for more than the sockets hold, and does not read it."""
+    url = urlsplit(weir.url)
+    asking = socket.socket()
+    asking.settimeout(WITHIN)
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    asking.connect((url.hostname, url.port))
+    asking.sendall(f"GET {LIVE}?limit=100 HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
+    return asking
 
 
 @pytest_asyncio.fixture(loop_scope="session")
