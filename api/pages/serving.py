@@ -10,6 +10,7 @@ from fastapi import FastAPI, Header, Request, Response
 from api.etags import IfNoneMatch
 from api.identity.access import PUBLIC
 from api.pages.files import ASSETS, INDEX, PageFile, read_pages
+from api.pages.missing import PageMissing
 from api.pages.settings import PagesSettings, origin_of
 from api.problems import Problem
 
@@ -39,6 +40,7 @@ def serve_pages(app: FastAPI, folder: Path, settings: PagesSettings, public_url:
         return _with(file.answer(if_none_match, accept_encoding), _NOSNIFF)
 
     _add(app, f"/{ASSETS}{{name:path}}", asset)
+    app.add_middleware(PageMissing, index=files[INDEX], headers=guarded)
 
 
 def page_paths(folder: Path | None) -> tuple[str, ...]:

@@ -61,6 +61,21 @@ async def test_what_is_no_page_is_a_problem_and_not_the_document(app: FastAPI, p
     answer.problem(404)
 
 
+@pytest.mark.parametrize("path", ["/nope", "/plan/", "/analytics/nope", "/assets/gone.js"])
+async def test_who_opens_an_address_that_is_none_gets_the_pages_which_say_so(
+    app: FastAPI, path: str
+) -> None:
+    opens = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = await ask_app(app, "GET", path, opens)
+    assert (answer.status, answer.body) == (404, INDEX)
+    assert answer.headers["Content-Type"] == HTML
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    asks = await ask_app(app, "GET", path, {"Accept": "*/*"})
+    assert (asks.status, asks.headers["Content-Type"]) == (404, "application/problem+json")
+    posts = await ask_app(app, "POST", "/nope", opens)
+    assert posts.headers["Content-Type"] == "application/problem+json"
+
+
 @pytest.mark.parametrize("page", PAGES)
 async def test_pages_are_only_read(app: FastAPI, page: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
