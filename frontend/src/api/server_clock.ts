@@ -7,6 +7,8 @@ let ahead = 0;
 
 /** Learns from an answer how far the browser's clock is off. */
 export function heedClock(response: Response): void {
+  // Others may come from the browser's cache, with the time at which they were put there.
+  if (response.url !== "" && !new URL(response.url).pathname.startsWith("/analytics/")) return;
   const date = Date.parse(response.headers.get("date") ?? "");
   if (Number.isNaN(date)) return;
   const difference = date - Date.now();

@@ -90,7 +90,7 @@ function LiveEvent({ event, timeZone }: { event: StoredEvent; timeZone: string }
         {formats.time(event.received_at)}
       </time>
       <div className="min-w-0 flex-1">
-        <p className="truncate" title={event.path}>
+        <p dir="ltr" className="truncate rtl:text-right" title={event.path}>
           <bdi>{event.path}</bdi>
         </p>
         <ul className="flex overflow-hidden text-soft">

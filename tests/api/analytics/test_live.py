@@ -341,7 +341,7 @@ async def test_readers_that_stand_still_end_with_the_server_too(
             assert (await post(weir, batch)).status == 202
 
         async def there() -> bool:
-            return await listed(weir, 100, event_type=kind)
+            return await listed(weir, 100, event_type=kind, limit=1000)
 
         await weir.eventually(there)
         sockets = [still(weir) for _ in range(3)]
