@@ -19,8 +19,9 @@ export function Dashboard() {
   useTitle(t("shell.dashboard"));
   const { view, change } = useView();
   const live = useLiveEvents();
-  const any = useAnyEvent();
+  const any = useAnyEvent(view);
   if (any.data === false && live.events.length === 0) return <FirstEvent live={live} />;
+  if (any.isLoading) return <Skeleton className="h-64" />;
   const shown = { view, change };
   return (
     <div className="flex flex-col gap-4">
@@ -29,7 +30,7 @@ export function Dashboard() {
         <Controls {...shown} />
       </header>
       <AnswersNotice timeZone={view.timeZone} />
-      {any.isPending ? <Skeleton className="h-28" /> : <Tiles {...shown} />}
+      <Tiles {...shown} />
       <TrafficCard {...shown} />
       <div className="grid gap-4 lg:grid-cols-2">
         <BreakdownCard

@@ -46,17 +46,24 @@ export function useTotals(view: View) {
   });
 }
 
+/** Whether the biggest numbers are there, or cannot be: what else is asked must not hold them up. */
+function useTurn(view: View): boolean {
+  return useTotals(view).isFetched;
+}
+
 /** How many events of bots the view leaves out; asked only where it does. */
 export function useBots(view: View) {
+  const turn = useTurn(view);
   return useQuery({
     queryKey: [...BREAKDOWNS, "bots", { ...view, interval: null }],
     queryFn: ({ signal }) => totalsOf({ ...view, bots: "only" }, signal),
     ...KEPT,
-    enabled: view.bots === "exclude",
+    enabled: turn && view.bots === "exclude",
   });
 }
 
 export function useTraffic(view: View) {
+  const turn = useTurn(view);
   return useQuery({
     queryKey: [...NUMBERS, "traffic", view],
     queryFn: async ({ signal }) => {
@@ -75,6 +82,7 @@ export function useTraffic(view: View) {
       return { period, views: views.items, conversions: conversions.items };
     },
     ...KEPT,
+    enabled: turn,
   });
 }
 
@@ -88,6 +96,7 @@ export function useBreakdown(
   by: Dimension | "event_type",
   event_type: EventType | null,
 ) {
+  const turn = useTurn(view);
   return useQuery({
     queryKey: [...BREAKDOWNS, by, event_type, { ...view, interval: null }],
     queryFn: ({ signal }) => {
@@ -100,11 +109,13 @@ export function useBreakdown(
       return answerOf(client.GET("/analytics/breakdown", { params: { query }, signal }));
     },
     ...KEPT,
+    enabled: turn,
   });
 }
 
-/** Whether there has ever been an event. */
-export function useAnyEvent(): UseQueryResult<boolean> {
+/** Whether there has ever been an event; asked where the view has none. */
+export function useAnyEvent(view: View): UseQueryResult<boolean> {
+  const { data } = useTotals(view);
   return useQuery({
     queryKey: ["any-event"],
     queryFn: async ({ signal }) => {
@@ -112,6 +123,7 @@ export function useAnyEvent(): UseQueryResult<boolean> {
       const page = await answerOf(client.GET("/analytics/events", { params: { query }, signal }));
       return page.items.length > 0;
     },
+    enabled: data?.count.value === 0,
     // Once there was one, there always was.
     staleTime: (query) => (query.state.data === true ? Number.POSITIVE_INFINITY : 0),
   });

@@ -18,6 +18,7 @@ export interface Live {
 
 const KEPT = 50;
 const FIRST = 20;
+const FIRST_MS = 800;
 /** A connection that is made anew within so long was never away, for who looks. */
 const AWAY_MS = 2000;
 
@@ -32,6 +33,8 @@ export function useLiveEvents(): Live {
     const ending = new AbortController();
     const news = refreshing(queries, ending.signal);
     let away: ReturnType<typeof setTimeout> | undefined;
+    let first: ReturnType<typeof setTimeout> | undefined;
+    let settled = position.current.lastId !== null;
     // Seen again after a while: what was answered then may be old.
     if (position.current.lastId !== null) news();
     follow(`/analytics/live?limit=${FIRST}`, {
@@ -39,8 +42,13 @@ export function useLiveEvents(): Live {
       position: position.current,
       take: (event) => {
         setLive((now) => after(now, event));
-        // Also for the first ones: no clock tells whether they were counted before the page asked.
-        if (event.name === "event" || event.name === "skipped") news();
+        if (event.name !== "event" && event.name !== "skipped") return;
+        if (settled) return news();
+        // The first ones were counted already, most of them: once they have come, one look is enough.
+        first ??= setTimeout(() => {
+          settled = true;
+          news();
+        }, FIRST_MS);
       },
       connected: (stands) => {
         clearTimeout(away);
@@ -58,6 +66,7 @@ export function useLiveEvents(): Live {
     return () => {
       ending.abort();
       clearTimeout(away);
+      clearTimeout(first);
     };
   }, [queries, visible]);
   return live;
