@@ -36,6 +36,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sites/{site}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send events from a page of a website
+         * @description For the tracker (`/weir.js`): one event or up to 100, JSON whatever the Content-Type says.
+         *
+         *     `source` is the site's name. `visitor_id` is a hash of address, browser and site that changes
+         *     every day; the address is kept nowhere. With `Sec-GPC: 1` or `DNT: 1` there is neither
+         *     `visitor_id` nor `user_id` nor referrer.
+         */
+        post: operations["take_site_events_sites__site__events_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/analytics/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch the newest events
+         * @description The newest that are stored, oldest first, then each one as it is stored.
+         *
+         *     With `Last-Event-ID` it begins behind that event, of which ten minutes are made up for.
+         */
+        get: operations["watch_events_analytics_live_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/analytics/export": {
         parameters: {
             query?: never;
@@ -2382,6 +2428,55 @@ export interface components {
              */
             cursor: string | null;
         };
+        /**
+         * SiteEvent
+         * @description An event as a page of a website sends it; who visits, and where from, the edge adds.
+         */
+        SiteEvent: {
+            /**
+             * Event Type
+             * @description `page_view`, `conversion` or a name of your own; it decides the topic.
+             * @example page_view
+             */
+            event_type: string;
+            /**
+             * Path
+             * @description What was visited or where it happened; counted in the summary.
+             * @example /pricing
+             */
+            path: string;
+            /**
+             * User Id
+             * @description The signed-in user, as you name them.
+             * @default null
+             * @example u-42
+             */
+            user_id: string | null;
+            /**
+             * Metadata
+             * @description Anything else about it: a JSON object of at most 16384 bytes, nested at most 16 deep; kept as you sent it.
+             * @default {}
+             * @example {
+             *       "referrer": "https://example.com/"
+             *     }
+             */
+            metadata: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Occurred At
+             * @description When it happened (RFC 3339 with a zone, kept to the millisecond). Absent, or more than a day from its arrival, as by a wrong clock: when it arrives.
+             * @default null
+             * @example 2026-11-24T09:30:00Z
+             */
+            occurred_at: string | null;
+            /**
+             * Event Id
+             * @description A UUID; the same one sent again by pages of the site counts once. Absent: the edge makes one. It is stored as another, made of it and the site.
+             * @default null
+             */
+            event_id: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -2563,6 +2658,200 @@ export interface operations {
             };
             /** @description Unsupported Media Type */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Too many requests of this user or key; see `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    take_site_events_sites__site__events_post: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The page's, as browsers send it: one of the site's origins.
+                 * @example https://shop.example
+                 */
+                Origin: string;
+                /** @description `1`: the visitor is not named; `DNT: 1` says the same. */
+                "Sec-GPC"?: string;
+            };
+            path: {
+                /** @description As `weir sites create` printed it. */
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SiteEvent"] | components["schemas"]["SiteEvent"][];
+                "text/plain": components["schemas"]["SiteEvent"] | components["schemas"]["SiteEvent"][];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"] | components["schemas"]["BatchResult"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    watch_events_analytics_live_get: {
+        parameters: {
+            query?: {
+                /** @description Only events of this type; absent: all. */
+                event_type?: string | null;
+                /** @description Events of known bots: leave them out, in, or alone. */
+                bots?: "exclude" | "include" | "only";
+                /** @description How many of those that are there come first. */
+                limit?: number;
+                /** @description How long it goes on; 0: only what is there. */
+                seconds?: number;
+            };
+            header?: {
+                /** @description The `id` of the last event that was seen: it goes on behind that. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events `event` (the document of `GET /analytics/events`), `skipped` with a `count` of events that are left out, `stale` with a `detail` while ClickHouse is away, and `fresh` when it is back. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description No credentials, or invalid ones; `WWW-Authenticate` says which. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description The credentials lack the role. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5126,7 +5415,10 @@ export interface operations {
     follow_post_social_posts__post_id__events_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `id` of the last event that was seen: it goes on behind that. */
+                "Last-Event-ID"?: string;
+            };
             path: {
                 /** @description The post's `id`. */
                 post_id: string;

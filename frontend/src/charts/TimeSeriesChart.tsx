@@ -176,7 +176,6 @@ function optionsOf(element: HTMLElement, props: Props): uPlot.Options {
           scale: each.right ? "right" : "y",
           stroke: colour,
           paths: thinnedPaths,
-          width: 2,
           ...(each.dashed ? { dash: [6, 4] } : {}),
           points: { show: (chart) => chart.data[0].length < POINTS_UP_TO, size: 6, fill: colour },
           ...(each.area ? { fill: `color-mix(in srgb, ${colour} 14%, transparent)` } : {}),

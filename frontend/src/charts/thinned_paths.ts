@@ -4,16 +4,23 @@ import uPlot from "uplot";
 import { extremesOf } from "./thinning";
 
 const COLUMN_PIXELS = 2;
+const WIDTH = 2;
+/** Of lines that go up and down in each column: thicker ones fill the chart, and take half a frame. */
+const DENSE_WIDTH = 1;
 const linear = uPlot.paths.linear?.();
 
 export const thinnedPaths: uPlot.Series.PathBuilder = (chart, line, first, last) => {
   const { left, width } = chart.bbox;
   const columns = Math.floor(width / COLUMN_PIXELS);
-  if (linear === undefined || last - first < columns) {
+  const dense = last - first >= columns;
+  const series = chart.series[line];
+  // Read when the line is drawn, after its path is made.
+  if (series !== undefined) series.width = dense ? DENSE_WIDTH : WIDTH;
+  if (linear === undefined || !dense) {
     return linear?.(chart, line, first, last) ?? null;
   }
   const { min = 0, max = 1 } = chart.scales.x ?? {};
-  const scale = chart.series[line]?.scale ?? "y";
+  const scale = series?.scale ?? "y";
   const values = chart.data[line] as ArrayLike<number>;
   const { column, least, greatest } = extremesOf(chart.data[0], values, first, last, {
     min: min ?? 0,
