@@ -1,10 +1,11 @@
 """Every example in docs/events.md works as it stands there."""
 
 import asyncio
+import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.programs import required_program
 from tests.weir import Json, Weir, all_taken
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "events.md"
+PROGRAMS = Path(sys.executable).parent
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -87,7 +89,14 @@ async def test_every_command_and_program_sends_what_is_counted(weir: Weir) -> No
             await run(sys.executable, "-c", here(weir, text))
         for text in blocks("sh"):
             answers = await run(
-                "bash", "-euo", "pipefail", "-c", here(weir, text), folder=weir.folder
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                here(weir, text),
+                folder=weir.folder,
+                # `weir` is that of this environment, and asks this Weir.
+                environment={**weir.environment, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
             )
             assert len(re.findall(r"-d '|--data-binary", text)) <= answers.count('"event_id"')
             assert '"errors"' not in answers
@@ -119,10 +128,16 @@ def check_message(record: "ConsumerRecord[bytes, bytes]") -> None:
         check("event", value)
 
 
-async def run(*command: str, folder: Path | None = None) -> str:
+async def run(
+    *command: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
     """What the command says; it must succeed. It runs in the folder, which may get its files."""
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors.decode()

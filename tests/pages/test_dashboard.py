@@ -320,6 +320,9 @@ _SEEN: Final = """
 
 
 async def test_days_are_typed_and_taken_when_they_are_whole(shown: Weir, browser: Browser) -> None:
+    path = f"/typed/{uuid4()}"
+    await shown.post("/analytics/events", a_view(path))
+    await counted(shown, path, 1)
     async with opened(browser, shown) as page:
         await page.goto("/")
         await page.get_by_label("Range").select_option("custom")

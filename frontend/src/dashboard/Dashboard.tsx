@@ -2,7 +2,6 @@
 
 import { useTranslation } from "react-i18next";
 import { useTitle } from "../app/title";
-import { Skeleton } from "../design/Skeleton";
 import { AnswersNotice } from "./AnswersNotice";
 import { BreakdownCard } from "./BreakdownCard";
 import { Controls } from "./Controls";
@@ -21,7 +20,6 @@ export function Dashboard() {
   const live = useLiveEvents();
   const any = useAnyEvent(view);
   if (any.data === false && live.events.length === 0) return <FirstEvent live={live} />;
-  if (any.isLoading) return <Skeleton className="h-64" />;
   const shown = { view, change };
   return (
     <div className="flex flex-col gap-4">
