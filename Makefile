@@ -142,17 +142,17 @@ $(DEVELOPMENT): requirements/development.txt pyproject.toml $(BOOTSTRAPPED)
 $(PAGES_LOCAL): frontend/package.json frontend/package-lock.json | $(LOCAL)
 	@if [ -e $(PAGES_DEVELOPMENT) ]; then $(MAKE) --no-print-directory $(PAGES_DEVELOPMENT); else \
 	  echo "Installing what builds the pages into frontend/node_modules (once) ..."; \
-	  $(NPM) ci --omit=dev; fi
+	  $(NPM) ci --silent --omit=dev; fi
 	@touch $@
 
 $(PAGES_DEVELOPMENT): frontend/package.json frontend/package-lock.json | $(LOCAL)
 	@echo "Installing what builds and checks the pages into frontend/node_modules (once) ..."
-	@$(NPM) ci
+	@$(NPM) ci --silent
 	@touch $@ $(PAGES_LOCAL)
 
 $(PAGES): $(PAGES_SOURCES) | $(PAGES_LOCAL)
 	@echo "Building the pages ..."
-	@$(NPM) run -s build -- --logLevel warn
+	@$(NPM) run -s build
 
 $(PAGES_BENCH): $(PAGES_SOURCES) frontend/vite.bench.config.ts frontend/bench/main.tsx | $(PAGES_LOCAL)
 	@$(NPM) exec -- vite build --config vite.bench.config.ts --logLevel warn

@@ -35,6 +35,10 @@ interface Props {
 
 const STEPS_SEEN = 8;
 const POINTS_UP_TO = 40;
+/** Events are counted in whole numbers: 1, 2, 5, 10, and so on. */
+const WHOLE_STEPS = Array.from({ length: 15 }, (_, power) =>
+  [1, 2, 5].map((each) => each * 10 ** power),
+).flat();
 /** Seconds that are shown on either side of a single step. */
 const ALONE = 1800;
 const PAN_BY_KEY = 0.2;
@@ -138,8 +142,7 @@ function optionsOf(element: HTMLElement, props: Props): uPlot.Options {
     grid: { stroke: line, width: 1 },
     ticks: { show: false },
   };
-  const values = (_: uPlot, splits: number[]) =>
-    splits.map((each) => (Number.isInteger(each) ? props.formatValue(each) : ""));
+  const values = (_: uPlot, splits: number[]) => splits.map((each) => props.formatValue(each));
   const hasRight = lines.some((each) => each.right);
   return {
     width: Math.max(element.clientWidth, 120),
@@ -162,9 +165,19 @@ function optionsOf(element: HTMLElement, props: Props): uPlot.Options {
     },
     axes: [
       { ...axis, grid: { show: false }, values: timeLabels(props), space: 70, size: 44 },
-      { ...axis, values, size: 46 },
+      { ...axis, values, incrs: WHOLE_STEPS, size: 46 },
       ...(hasRight
-        ? [{ ...axis, scale: "right", side: 1, values, size: 46, grid: { show: false } }]
+        ? [
+            {
+              ...axis,
+              scale: "right",
+              side: 1,
+              values,
+              incrs: WHOLE_STEPS,
+              size: 46,
+              grid: { show: false },
+            },
+          ]
         : []),
     ],
     series: [
