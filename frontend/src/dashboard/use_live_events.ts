@@ -34,7 +34,7 @@ export function useLiveEvents(): Live {
     const news = refreshing(queries, ending.signal);
     let away: ReturnType<typeof setTimeout> | undefined;
     let first: ReturnType<typeof setTimeout> | undefined;
-    let settled = position.current.lastId !== null;
+    let settledAt = 0;
     // Seen again after a while: what was answered then may be old.
     if (position.current.lastId !== null) news();
     follow(`/analytics/live?limit=${FIRST}`, {
@@ -43,16 +43,18 @@ export function useLiveEvents(): Live {
       take: (event) => {
         setLive((now) => after(now, event));
         if (event.name !== "event" && event.name !== "skipped") return;
-        if (settled) return news();
         // The first ones were counted already, most of them: once they have come, one look is enough.
-        first ??= setTimeout(() => {
-          settled = true;
-          news();
-        }, FIRST_MS);
+        const left = settledAt - performance.now();
+        if (left <= 0) return news();
+        first ??= setTimeout(news, left);
       },
       connected: (stands) => {
         clearTimeout(away);
         if (stands) {
+          // Only a first connection tells what was there before.
+          if (settledAt === 0 && position.current.lastId === null) {
+            settledAt = performance.now() + FIRST_MS;
+          }
           setLive((now) => ({ ...now, state: "live" }));
           return;
         }
