@@ -19,8 +19,8 @@ CHROME: Final = (
 )
 WIDE: Final = 1440
 NARROW: Final = 360
-# The first answer of a page that was never opened compiles its scripts too.
-expect.set_options(timeout=15_000)
+# A deadline and no bound: a worker that asks to be started anew takes some 20 s.
+expect.set_options(timeout=40_000)
 
 Theme = Literal["light", "dark"]
 

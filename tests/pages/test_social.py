@@ -61,8 +61,12 @@ async def test_a_post_is_generated_seen_and_paid_for(shown: Weir, browser: Brows
         assert (await (await saving.value).path()).read_bytes()[:4] == b"\x89PNG"
         history = page.get_by_role("region", name="Your posts")
         await expect(history.get_by_role("listitem")).to_have_count(1)
-        posts = await asked(shown, user, "GET", "/social/posts")
-        assert len(posts["items"]) == 1
+
+        async def stored() -> bool:
+            posts = await asked(shown, user, "GET", "/social/posts")
+            return len(posts["items"]) == 1
+
+        await shown.eventually(stored)
 
 
 async def test_below_a_tenth_the_credits_are_red_with_an_icon_and_words(

@@ -64,7 +64,7 @@ function OneTile({ tile }: { tile: Tile }) {
       >
         {value}
       </dd>
-      <dd className="text-soft text-sm">
+      <dd className="flex flex-wrap gap-x-1.5 text-soft text-sm">
         {tile.change === null ? (
           t("dashboard.nothingBefore")
         ) : (
@@ -73,7 +73,7 @@ function OneTile({ tile }: { tile: Tile }) {
               <Icon aria-hidden className="me-1 inline size-4 align-[-0.15em]" />
               {formats.change(tile.change)}
             </span>
-            <span className="ms-1.5">{t("dashboard.before", { value: write(tile.previous) })}</span>
+            <span>{t("dashboard.before", { value: write(tile.previous) })}</span>
           </>
         )}
       </dd>
