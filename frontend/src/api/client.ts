@@ -45,17 +45,8 @@ type Json<Data> = Exclude<Data, string>;
 
 /** What was asked for. Throws Problem, with status 0 when there was no answer. */
 export async function answerOf<Data>(asked: Promise<Answer<Data>>): Promise<Json<Data>> {
-  return (await statusAndAnswerOf(asked)).data;
-}
-
-/** The same with the answer's status, for those that mean different things by it. */
-export async function statusAndAnswerOf<Data>(
-  asked: Promise<Answer<Data>>,
-): Promise<{ status: number; data: Json<Data> }> {
   const { data, error, response } = await reached(asked);
-  if (data !== undefined && response.ok) {
-    return { status: response.status, data: data as Json<Data> };
-  }
+  if (data !== undefined && response.ok) return data as Json<Data>;
   throw problemOf(response, error);
 }
 
