@@ -1,6 +1,7 @@
 """The topic registry: every topic stands here once, and is created from here."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from pydantic import BaseModel
@@ -374,6 +375,13 @@ _BY_EVENT_TYPE: Final = {"page_view": PAGE_VIEWS, "conversion": CONVERSIONS}
 def topic_for(event_type: str) -> Topic:
     """The topic that events of this type lie on."""
     return _BY_EVENT_TYPE.get(event_type, CUSTOM_EVENTS)
+
+
+@lru_cache(maxsize=256)
+def registered_name(topic: str) -> str:
+    """The name in the registry of a topic on the cluster, whatever prefix it has; else itself."""
+    names = [each.name for each in TOPICS if topic.endswith(each.name)]
+    return max(names, key=len, default=topic)
 
 
 def event_key(topic: Topic, event_id: str, user_id: str | None) -> str:

@@ -12,8 +12,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from schemas.dead_letters import MAX_PAYLOAD, DeadLetter, dead_letter_id
+from schemas.metrics.consumers import DEAD_LETTERS as DEAD_LETTERS_COUNTED
+from schemas.metrics.instruments import counter
 from schemas.servers import KafkaSettings
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, registered_name
 from streams.failures import Invalid, Retryable
 from streams.messages import Message
 from streams.records import Headers, Record
@@ -37,7 +39,8 @@ def letter_message(topic: str, letter: DeadLetter) -> Message:
 
 
 def refused(place: TopicPartition, record: Record, failure: Invalid) -> DeadLetter:
-    """The dead letter of a record that cannot be used, which the log tells of."""
+    """The dead letter of a record that cannot be used, which the log and a counter tell of."""
+    counter(DEAD_LETTERS_COUNTED, registered_name(place.topic), failure.reason).inc()
     log.warning(
         "dead letter",
         topic=place.topic,

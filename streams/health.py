@@ -1,18 +1,15 @@
 """A worker's `/healthz`, `/readyz` and `/metrics`: whether it runs, and its streams do, and how."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
-Problems = Callable[[], Awaitable[dict[str, str]]]
-"""What keeps the process from its work: the part → a sentence; empty when nothing does."""
-
-Metrics = Callable[[], Mapping[str, float]]
-"""Gauges and counters by name (a counter's ends with `_total`)."""
+from schemas.metrics.declaration import Process
+from schemas.metrics.exposition import Exposition, Look, Problems, nothing_to_ask
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 STOP_SECONDS: Final = 1.0
@@ -24,13 +21,17 @@ class NotListening(Exception):
 
 @asynccontextmanager
 async def health_server(
-    host: str, port: int, problems: Problems, *, setting: str, metrics: Metrics = dict
+    host: str,
+    port: int,
+    problems: Problems,
+    *,
+    process: Process,
+    parts: Collection[str],
+    look: Look = nothing_to_ask,
 ) -> AsyncIterator[None]:
     """Answers as long as the block runs; port 0: nobody is answered. Raises NotListening.
 
-    `/metrics` is in the text format of Prometheus.
-
-    `setting` is the name, in the environment, of the setting that holds the port.
+    `parts`: all that `problems` may name. `look`: brings metrics up to date before they are shown.
     """
     if not port:
         yield
@@ -38,7 +39,7 @@ async def health_server(
     app = web.Application()
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz_of(problems))
-    app.router.add_get("/metrics", _metrics_of(metrics))
+    app.router.add_get("/metrics", _metrics_of(Exposition(process, parts, problems, look)))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:
@@ -47,7 +48,7 @@ async def health_server(
         except OSError as error:
             raise NotListening(
                 f"{host}:{port} cannot be listened on ({error.strerror}); "
-                f"set {setting} to another port, or to 0 for none"
+                f"set WEIR_{process.upper()}_PORT to another port, or to 0 for none"
             ) from None
         yield
     finally:
@@ -78,13 +79,10 @@ def _readyz_of(problems: Problems) -> Callable[[web.Request], Awaitable[web.Resp
     return readyz
 
 
-def _metrics_of(metrics: Metrics) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_: web.Request) -> web.Response:
-        lines = []
-        for name, value in metrics().items():
-            kind = "counter" if name.endswith("_total") else "gauge"
-            lines += [f"# TYPE {name} {kind}", f"{name} {value:g}"]
-        return web.Response(text="".join(f"{line}\n" for line in lines))
+def _metrics_of(exposition: Exposition) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        body, content_type = await exposition.answer(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     return answer
 

@@ -9,9 +9,9 @@ _WITH_TABLE: Final[tuple[Process, ...]] = ("quotas", "billing")
 LAG: Final = Metric(
     "weir_consumer_lag_messages",
     "gauge",
-    "Offsets between what the group has committed of a partition of this process and its end, "
-    "which Kafka is asked for with each scrape; when it does not answer, the last end that is "
-    "known. Marks of transactions are among them.",
+    "Messages of a partition of this process that are not finished, read or not: offsets from the "
+    "first of them to the end of the log, which Kafka is asked for with each scrape; when it does "
+    "not answer, to the last end that is known. Marks of transactions are among them.",
     WORKERS,
     labels=(TOPIC, Label("partition")),
 )

@@ -34,7 +34,7 @@ ROWS: Final = Metric(
     "counter",
     "Rows that ClickHouse has taken, or had already of a batch that was in doubt.",
     _SINK,
-    labels=(TOPIC, _TABLE),
+    labels=(_TABLE,),
 )
 BATCHES: Final = Metric(
     "weir_sink_batches_total",

@@ -2,16 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from time import monotonic
 from typing import Final, TypeVar
 
 import structlog
 
+from schemas.metrics.billing import CALL_DURATION, CALLS, FAILURES
+from schemas.metrics.instruments import counter, histogram
 from streams.billing.account import AnswerKept, AnswerLost, KeyRefused, NotPermitted, RateLimited
-from streams.failures import Retryable
+from streams.failures import Overloaded, Retryable
 
 log = structlog.get_logger()
 
@@ -43,8 +45,6 @@ class Calling:
         self._calls = asyncio.Semaphore(at_once)
         self._clock = clock
         self._chance = random.Random()  # noqa: S311, no secret
-        self.made = 0
-        self.failed = 0
         self._not_before = 0.0
         self._failures = 0
         self._problem: str | None = None
@@ -80,8 +80,8 @@ class Calling:
                 if self._clock() > end:
                     raise GivenUp(said, told=told)
                 try:
-                    self.made += 1
-                    answer = await call(key)
+                    with _measured(what):
+                        answer = await call(key)
                 except RateLimited as error:
                     pause, said = self._backoff(attempt), "Stripe's rate limit"
                     if error.after is not None:
@@ -104,7 +104,6 @@ class Calling:
                     self._well(what)
                     return answer
                 attempt += 1
-                self.failed += 1
                 if not self._key_is_well.is_set():
                     # Within the turn of the one that finds out: nobody else has to.
                     await asyncio.sleep(pause)
@@ -146,3 +145,26 @@ class Calling:
         self._failures, self._problem = 0, None
         self._not_permitted.pop(what, None)
         self._key_is_well.set()
+
+
+@contextmanager
+def _measured(what: str) -> Iterator[None]:
+    """Counts a call of this kind, how long it takes, and what it fails of if it is repeated."""
+    counter(CALLS, what).inc()
+    began = monotonic()
+    try:
+        yield
+    except (Retryable, Overloaded) as error:
+        counter(FAILURES, what, _FAILURES.get(type(error), "error")).inc()
+        raise
+    finally:
+        histogram(CALL_DURATION, what).observe(monotonic() - began)
+
+
+_FAILURES: Final[dict[type[Exception], str]] = {
+    RateLimited: "rate_limited",
+    KeyRefused: "key_refused",
+    NotPermitted: "not_permitted",
+    AnswerLost: "unreachable",
+    AnswerKept: "error",
+}

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from schemas.meters import Meters
 from schemas.plans import Catalogue
@@ -17,6 +18,8 @@ from streams.group.places import UnreadableValue
 from streams.group.table_folder import forget_other_changelog, forget_unusable
 from streams.group.topics import described_with_ends
 from streams.health import health_server
+
+PARTS: Final = ("billing", "kafka", "stripe", "reports")
 
 
 async def run(settings: BillingSettings, meters: Meters, catalogue: Catalogue) -> int:
@@ -36,15 +39,17 @@ async def _work(settings: BillingSettings, meters: Meters, catalogue: Catalogue)
             return {"billing": f"waits for Kafka at {settings.bootstrap_servers}"}
         return worker.problems()
 
-    def metrics() -> dict[str, float]:
-        return {} if worker is None else worker.metrics()
+    async def look() -> None:
+        if worker is not None:
+            await worker.lag.look()
 
     async with health_server(
         settings.health_host,
         settings.health_port,
         problems,
-        setting="WEIR_BILLING_PORT",
-        metrics=metrics,
+        process="billing",
+        parts=PARTS,
+        look=look,
     ):
         with own_folder(settings.folder, worker="billing", setting="WEIR_BILLING_DIR"):
             needed = (*NEEDED, *metered(meters))

@@ -26,6 +26,8 @@ from schemas.billing import (
     change_id_for,
 )
 from schemas.meters import Meters
+from schemas.metrics.billing import REPORTS as REPORTS_CHANGED
+from schemas.metrics.instruments import counter
 from schemas.partitioning import partition_for
 from streams.billing.account import StripeAccount
 from streams.billing.calling import Calling, Clock, GivenUp
@@ -215,6 +217,7 @@ class Reporter:
         waiting = (waiting_key(user_id, usage.report_id), stored_usage(place, usage))
         row = _waiting_row(usage, self._clock())
         await ledger.lane.put([waiting], [self._outputs.report(row)])
+        counter(REPORTS_CHANGED, row.state).inc()
 
     async def _linked(self, ledger: Ledger, linked: CustomerLinked, place: Place) -> None:
         if linked.customer_id is None:
@@ -269,6 +272,7 @@ class Reporter:
     async def _finish(self, ledger: Ledger, report: Report, place: Place) -> None:
         put = (report_key(report.report_id), stored(place, report))
         await ledger.lane.put([put], [self._outputs.report(report.row())])
+        counter(REPORTS_CHANGED, report.state).inc()
 
     def _new(self, usage: UsageCounted) -> Report:
         return Report(

@@ -11,6 +11,9 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from schemas.meters import Meters
+from schemas.metrics.billing import OLDEST_USE, STRIPE_PROBLEM
+from schemas.metrics.consumers import RECOVERY
+from schemas.metrics.instruments import at_scrape
 from schemas.plans import Catalogue
 from schemas.topics import STRIPE_EVENTS, USAGE_COMMANDS, USAGE_LEDGER, Topic
 from streams.billing.account import StripeAccount
@@ -35,6 +38,7 @@ from streams.group.table_folder import tables_of
 from streams.group.table_lane import TableLane
 from streams.group.topics import Description
 from streams.group.work_lane import MAX_IN_LANE, Slot, Work, WorkLane, drain
+from streams.lag import ConsumerLag
 from streams.records import Record
 from streams.writer import Writer
 
@@ -125,6 +129,7 @@ class BillingWorker:
                 for number, each in enumerate(events)
             },
         }
+        self.lag = self._measure()
         self._app.on_partitions_revoked.connect(self._close_lanes)
         self._app.on_rebalance_complete.connect(self._open_lanes)
         self._app.finalize()
@@ -179,14 +184,14 @@ class BillingWorker:
         came = [lane.oldest for lane in self._usage.lanes.values() if lane.oldest is not None]
         return monotonic() - min(came) if came else 0.0
 
-    def metrics(self) -> dict[str, float]:
-        """By name; counts begin with the process."""
-        return {
-            "weir_billing_stripe_problem": float(self._calling.problem() is not None),
-            "weir_billing_oldest_use_seconds": self._oldest(),
-            "weir_billing_stripe_calls_total": self._calling.made,
-            "weir_billing_stripe_failures_total": self._calling.failed,
-        }
+    def _measure(self) -> ConsumerLag:
+        at_scrape(RECOVERY, lambda: {(): self._member.remaining_changes()})
+        at_scrape(STRIPE_PROBLEM, lambda: {(): float(self._calling.problem() is not None)})
+        at_scrape(OLDEST_USE, lambda: {(): self._oldest()})
+        return ConsumerLag(
+            lambda: chain.from_iterable(each.standings() for each in self._readings()),
+            self._log.ends_of,
+        )
 
     async def wait_failed(self) -> None:
         """Raises why the worker cannot go on."""

@@ -34,10 +34,15 @@ class LogReader:
 
     async def ends(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """The offset that the next message of each partition gets. Raises KafkaError."""
+        ends = await self.ends_of([TopicPartition(topic, each) for each in partitions])
+        return {place.partition: end for place, end in ends.items()}
+
+    async def ends_of(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """As `ends`, of partitions of any topics. Raises KafkaError."""
         async with self._asking:
             consumer = await self._started()
-            ends = await consumer.end_offsets([TopicPartition(topic, each) for each in partitions])
-        return {place.partition: end for place, end in ends.items()}
+            found: dict[TopicPartition, int] = await consumer.end_offsets(list(places))
+            return found
 
     async def stop(self) -> None:
         if self._consumer is not None:

@@ -83,9 +83,13 @@ class Member:
         if not self._recovery.completed.is_set():
             return {self._name: f"has not joined its group {self._app.conf.id} yet"}
         if self._app.rebalancing:
-            left = self._recovery.active_remaining_total() if self._recovery.in_recovery else 0
+            left = self.remaining_changes()
             return {self._name: f"is taking over users: {left} changes of the table are to be read"}
         return {}
+
+    def remaining_changes(self) -> int:
+        """Changes of the tables that are to be read before messages are taken; 0: all are there."""
+        return self._recovery.active_remaining_total() if self._recovery.in_recovery else 0
 
     @property
     def _recovery(self) -> Recovery:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, cast
 
 import faust
+from aiokafka.structs import TopicPartition
 from faust.types import TP, EventT, StreamT
 from faust.types.tuples import Message
 
@@ -13,6 +14,7 @@ from streams.group.app import GroupApp
 from streams.group.log_reader import LogReader
 from streams.group.stalls import Stalls
 from streams.group.turns import Turns
+from streams.lag import Standing
 from streams.records import Headers, Record
 
 
@@ -28,6 +30,10 @@ class Roomy(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether one more must wait."""
+
+    @property
+    def first(self) -> Record | None:
+        """The first message that is not finished, of those that were taken."""
 
     async def room(self) -> None:
         """Returns when one more may be taken."""
@@ -91,6 +97,18 @@ class Reading(Generic[_Lane]):
     def close(self, partition: int) -> _Lane | None:
         """Nothing of the partition is handed over any more."""
         return self.lanes.pop(partition, None)
+
+    def standings(self) -> list[Standing]:
+        """Where the partitions that this worker owns stand, as far as reading them has begun."""
+        read = self._turns.read
+        found = []
+        for partition, lane in self.lanes.items():
+            first = lane.first
+            offset = read.get(partition) if first is None else first.offset
+            if offset is not None:
+                arrived = None if first is None else first.timestamp
+                found.append(Standing(TopicPartition(self.topic, partition), offset, arrived))
+        return found
 
     async def check(self, assigned: set[TP] | None, *, waits: bool) -> None:
         """Raises Stalled when messages wait for longer than is well, and Kafka's error.

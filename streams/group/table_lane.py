@@ -58,8 +58,11 @@ class TableLane:
         writer: Writer,
         lease: Lease,
         failed: Callable[[BaseException], None],
+        finished: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`next_offset`: of the changelog, which the next change will get."""
+        """`next_offset`: of the changelog, which the next change will get. `finished`: is told for
+        how many seconds each message was in flight.
+        """
         self.partition = partition
         self.acknowledged: Record | None = None
         self._next_offset = next_offset
@@ -68,6 +71,7 @@ class TableLane:
         self._writer = writer
         self._lease = lease
         self._failed = failed
+        self._finished = finished
         self._flights: deque[Flight] = deque()
         self._new: deque[Flight] = deque()
         self._any_new = asyncio.Event()
@@ -89,6 +93,11 @@ class TableLane:
     def oldest(self) -> float | None:
         """When the oldest command in flight began, by the monotonic clock."""
         return self._flights[0].began if self._flights else None
+
+    @property
+    def first(self) -> Record | None:
+        """The first message in flight."""
+        return next((each.record for each in self._flights if each.record is not None), None)
 
     def get(self, key: bytes) -> bytes | None:
         """The value under a key, with all changes that were submitted."""
@@ -201,6 +210,7 @@ class TableLane:
         if flight.event is not None:
             flight.event.ack()
             self.acknowledged = flight.record
+            self._finished(monotonic() - flight.began)
 
     def _headers(self, key: bytes, value: bytes | None) -> list[tuple[str, bytes]]:
         if value is not None or (current := self._store.read(self.partition, key)) is None:

@@ -79,6 +79,11 @@ class WorkLane:
         """When the oldest message that is not done came, by the monotonic clock."""
         return self._tasks[0].came if self._tasks else None
 
+    @property
+    def first(self) -> Record | None:
+        """The first message that is not done."""
+        return self._tasks[0].record if self._tasks else None
+
     def submit(self, event: Event, record: Record, work: Work) -> None:
         """Begins the work as soon as there is a slot."""
         task = _Task(event, record, work)

@@ -8,6 +8,8 @@ from uuid import UUID
 import structlog
 from aiokafka.structs import TopicPartition
 
+from schemas.metrics.instruments import counter
+from schemas.metrics.quotas import DECISIONS
 from schemas.plans import Catalogue
 from schemas.quotas import (
     QuotaCommand,
@@ -107,6 +109,7 @@ class Accountant:
     def _shown(self, case: _Case, value: bytes | None) -> Flight:
         account = None if value is None else stored.read_account(value)
         decision = self._step(case, account, {}).decision
+        _count(case, decision)
         return Flight(
             case.event,
             case.record,
@@ -115,6 +118,7 @@ class Accountant:
 
     def _decided(self, case: _Case, account: Account | None) -> Flight:
         step = self._step(case, account, _past(case))
+        _count(case, step.decision)
         decision = step.decision.model_dump_json().encode()
         remembered = _entries(case, step)
         # What a restore brings may be hundreds; it follows from the command alone.
@@ -155,10 +159,7 @@ class Accountant:
 
     def _leaving(self, case: _Case, decision: QuotaDecision, encoded: bytes) -> list[Message]:
         partition = case.lane.partition
-        repeated = decision.decision_id not in {
-            case.decision_id,
-            refusal_id_for(case.decision_id),
-        }
+        repeated = _is_repeated(case, decision)
         leaving = self._reply(case, encoded)
         if not repeated:
             # Else it is the answer to an earlier command with this id: in the ledger already.
@@ -188,6 +189,17 @@ class Accountant:
         return self._outputs.dead_letter(
             refused(TopicPartition(self._topic, lane.partition), record, failure)
         )
+
+
+def _is_repeated(case: _Case, decision: QuotaDecision) -> bool:
+    """Whether it is the answer to an earlier command with this id."""
+    own = case.decision_id
+    return decision.kind != "show" and decision.decision_id not in {own, refusal_id_for(own)}
+
+
+def _count(case: _Case, decision: QuotaDecision) -> None:
+    outcome = "repeated" if _is_repeated(case, decision) else decision.problem or "applied"
+    counter(DECISIONS, case.command.kind, outcome).inc()
 
 
 def _past(case: _Case) -> dict[UUID, Remembered]:

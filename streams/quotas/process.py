@@ -1,6 +1,7 @@
 """The quotas worker as a process."""
 
 from functools import partial
+from typing import Final
 
 from schemas.plans import Catalogue
 from schemas.topics import QUOTA_ACCOUNTS
@@ -13,6 +14,8 @@ from streams.health import health_server
 from streams.quotas.settings import QuotasSettings
 from streams.quotas.topics import NEEDED
 from streams.quotas.worker import QuotasWorker
+
+PARTS: Final = ("quotas", "kafka")
 
 
 async def run(settings: QuotasSettings, catalogue: Catalogue) -> int:
@@ -28,8 +31,17 @@ async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
             return {"quotas": f"waits for Kafka at {settings.bootstrap_servers}"}
         return worker.problems()
 
+    async def look() -> None:
+        if worker is not None:
+            await worker.lag.look()
+
     async with health_server(
-        settings.health_host, settings.health_port, problems, setting="WEIR_QUOTAS_PORT"
+        settings.health_host,
+        settings.health_port,
+        problems,
+        process="quotas",
+        parts=PARTS,
+        look=look,
     ):
         with own_folder(settings.folder, worker="quotas", setting="WEIR_QUOTAS_DIR"):
             topics, ends = await process.from_kafka(

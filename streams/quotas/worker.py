@@ -8,6 +8,9 @@ from typing import Final
 import structlog
 from faust.types import TP
 
+from schemas.metrics.consumers import RECOVERY
+from schemas.metrics.instruments import at_scrape, histogram
+from schemas.metrics.quotas import DECISION_DURATION
 from schemas.plans import Catalogue
 from schemas.topics import QUOTA_ACCOUNTS, QUOTA_COMMANDS, REPLIES
 from streams.group.app import GroupApp, Membership
@@ -21,6 +24,7 @@ from streams.group.table import KeyedTable
 from streams.group.table_folder import tables_of
 from streams.group.table_lane import Flight, TableLane
 from streams.group.topics import Description
+from streams.lag import ConsumerLag
 from streams.quotas.accountant import Accountant
 from streams.quotas.outputs import Outputs
 from streams.quotas.settings import QuotasSettings
@@ -91,6 +95,8 @@ class QuotasWorker:
             take=self._take,
             failed=self._member.fail,
         )
+        self.lag = ConsumerLag(self._reading.standings, self._log.ends_of)
+        at_scrape(RECOVERY, lambda: {(): self._member.remaining_changes()})
         self._app.on_partitions_revoked.connect(self._close_lanes)
         self._app.finalize()
 
@@ -147,6 +153,7 @@ class QuotasWorker:
             writer=self._writer,
             lease=self._lease,
             failed=self._member.fail,
+            finished=histogram(DECISION_DURATION).observe,
         )
         self._reading.open(partition, lane)
         self._sweeps[partition] = Sweep(

@@ -16,6 +16,7 @@ from streams.records import Record
 from streams.sink.batches import Batch, Position, Span, reached
 from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
+from streams.sink.measures import LaneMeasures
 from streams.sink.ownership import LogWentBack, NotOwner
 from streams.sink.records import Made, Row
 from streams.sink.rows import CHUNK, Destination, encode_rows
@@ -74,6 +75,7 @@ class LaneParts:
     partition: Partition
     destination: Destination
     known_ids: KnownIds
+    measures: LaneMeasures
     store: Store
     dead_letters: DeadLetters
     making: asyncio.Lock
@@ -89,6 +91,7 @@ class Lane:
         self._source = position.source
         self._name = position.source.partition
         self._parts = parts
+        self.measures = parts.measures
         self._stopping = False
         self._ended = asyncio.Event()
         self._storing = asyncio.Lock()
@@ -153,6 +156,7 @@ class Lane:
         records = await partition.fetch(most=settings.batch_rows, wait=idle)
         if not records:
             return None
+        self.measures.took(records[0])
         deadline = monotonic() + settings.linger
         size = _bytes(records)
         while len(records) < settings.batch_rows and size < settings.batch_bytes:
@@ -181,6 +185,8 @@ class Lane:
                 batch=span.token,
                 advice="keep topics longer than the sink may stand still",
             )
+        if records:
+            self.measures.took(records[0])
         if not records or await self._store(Batch(span, records), in_doubt=True):
             await self._commit(span.done())
 
@@ -211,6 +217,7 @@ class Lane:
             if rows:
                 await self._insert(batch.span, encode_rows(rows))
             self._stored_to = batch.span.last + 1
+            self.measures.stored(len(batch.records), rows=len(rows), invalid=made.invalid)
             return True
 
     async def _make(self, records: Sequence[Record]) -> Made:
@@ -237,6 +244,7 @@ class Lane:
     async def _commit(self, offset: OffsetAndMetadata) -> None:
         await self._parts.partition.commit(offset)
         self.committed = offset.offset
+        self.measures.committed(offset.offset)
 
     async def _new_rows(self, batch: Batch, made: Made) -> list[Row]:
         known = await self.known_ids.known(
@@ -262,7 +270,13 @@ class Lane:
         async def attempt() -> None:
             if monotonic() - self._noted_at > NOTE_GOOD_FOR:
                 await self._note(span)
-            await store.insert(destination.table, destination.columns, rows, span.token)
+            began = monotonic()
+            try:
+                await store.insert(destination.table, destination.columns, rows, span.token)
+            except (Retryable, Overloaded) as failure:
+                self.measures.failed(failure)
+                raise
+            self.measures.inserted(monotonic() - began)
 
         await self._patiently(attempt)
 

@@ -14,12 +14,14 @@ from aiokafka.errors import KafkaError
 from streams.failures import Overloaded, Retryable
 from streams.health import NotListening, health_server
 from streams.readiness import notify
+from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
 from streams.sink.sink import Sink
 
 log = structlog.get_logger()
 
 CONNECT_SECONDS: Final = 60.0
+PARTS: Final = ("sink", "kafka", "clickhouse", *DESTINATIONS)
 
 
 async def run(settings: SinkSettings) -> int:
@@ -57,7 +59,12 @@ class SinkFailed(Exception):
 async def _work(sink: Sink, settings: SinkSettings) -> None:
     try:
         async with health_server(
-            settings.health_host, settings.health_port, sink.problems, setting="WEIR_SINK_PORT"
+            settings.health_host,
+            settings.health_port,
+            sink.problems,
+            process="sink",
+            parts=PARTS,
+            look=sink.lag.look,
         ):
             await _run(sink, settings)
     except NotListening as error:

@@ -13,13 +13,17 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from schemas.metrics.instruments import at_scrape
+from schemas.metrics.sink import STOPPED
 from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
 from streams.dead_letters import DeadLetterWriter
+from streams.lag import ConsumerLag, Standing
 from streams.sink.batches import position_from
 from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.fetching import read_slim_records
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import Lane, LaneParts
+from streams.sink.measures import LaneMeasures
 from streams.sink.ownership import NotOwner, OwnedPartition
 from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
@@ -84,6 +88,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             name: DeadLetterRate(name, settings.dead_letters_per_minute) for name in DESTINATIONS
         }
         self._failure: asyncio.Future[None] | None = None
+        self.lag = ConsumerLag(self._standings, self._consumer.end_offsets)
+        at_scrape(STOPPED, self._stopped)
         self.assigned = asyncio.Event()
 
     async def connect(self) -> None:
@@ -238,6 +244,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
                 ),
                 destination=DESTINATIONS[registered],
                 known_ids=known_ids,
+                measures=LaneMeasures(
+                    name,
+                    DESTINATIONS[registered].table,
+                    committed.offset if committed.offset >= 0 else None,
+                ),
                 store=self._store,
                 making=self._making,
                 dead_letters=DeadLetterWriter(
@@ -250,6 +261,13 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         task = asyncio.create_task(lane.run(), name=f"lane {name.topic}:{name.partition}")
         task.add_done_callback(self._lane_ended)
         self._lanes[name] = (lane, task)
+
+    def _standings(self) -> list[Standing]:
+        found = (lane.measures.standing() for lane, _ in self._lanes.values())
+        return [each for each in found if each is not None]
+
+    def _stopped(self) -> dict[tuple[str, ...], float]:
+        return {(name,): float(rate.stopped is not None) for name, rate in self._rates.items()}
 
     def _lane_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():

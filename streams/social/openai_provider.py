@@ -15,6 +15,8 @@ import structlog
 from openai.types.shared_params import Reasoning
 
 from schemas.generation import FailureReason, GenerationJob, ModelUse
+from schemas.metrics.instruments import counter
+from schemas.metrics.social import ERRORS, RETRIES
 from schemas.posts import MAX_VARIANTS, PLATFORMS
 from schemas.prices import Prices, read_prices
 from streams.social.generator_settings import GeneratorSettings
@@ -126,7 +128,7 @@ class OpenAIProvider:
 
     def _count(self, tally: Tally, model: str, used: Used) -> None:
         tokens = used.tokens
-        tally.add(
+        tally.used(
             ModelUse(
                 model=model,
                 calls=0,
@@ -152,11 +154,13 @@ class OpenAIProvider:
                 # The client's own time-out is of each read: bytes that trickle in never end it.
                 async with asyncio.timeout(within):
                     answer = await call()
-            except ProviderFailure:
+            except ProviderFailure as failure:
+                counter(ERRORS, model, failure.reason).inc()
                 self._problems.pop(model, None)
                 raise
             except _EXPECTED as error:
                 verdict = _verdict(error)
+                counter(ERRORS, model, verdict.failure.reason).inc()
                 unusable += verdict.failure.reason == "unusable_answer"
                 if verdict.alarm:
                     self._alarm(model, verdict.failure, error)
@@ -172,6 +176,7 @@ class OpenAIProvider:
                     seconds=round(pause, 2),
                 )
                 await asyncio.sleep(pause)
+                counter(RETRIES, model, verdict.failure.reason).inc()
             else:
                 self._problems.pop(model, None)
                 return answer

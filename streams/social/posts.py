@@ -1,6 +1,7 @@
 """What is done about a request and a job: charge, generate, tell; each step may be repeated."""
 
 import asyncio
+from functools import partial
 from traceback import format_tb
 from typing import Final
 from uuid import UUID
@@ -16,6 +17,7 @@ from streams.messages import Message
 from streams.records import Record
 from streams.social.generator import Generator, Outcome, Report
 from streams.social.intake import read_job, read_request
+from streams.social.measures import measured
 from streams.social.outputs import Outputs
 from streams.writer import Writer
 
@@ -91,7 +93,7 @@ class Posts:
         running = self._running.get(key)
         is_first = running is None
         if running is None:
-            running = asyncio.create_task(self._made(job))
+            running = asyncio.create_task(measured(partial(self._made, job)))
             self._running[key] = running
             running.add_done_callback(lambda _: self._running.pop(key, None))
         else:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from schemas.media import MediaNotUsable
 from schemas.topics import QUOTA_COMMANDS
@@ -13,6 +14,8 @@ from streams.social.generator import opened_generator
 from streams.social.settings import SocialSettings
 from streams.social.topics import NEEDED
 from streams.social.worker import SocialWorker
+
+PARTS: Final = ("social", "kafka", "openai")
 
 
 async def run(settings: SocialSettings) -> int:
@@ -32,8 +35,17 @@ async def _work(settings: SocialSettings) -> None:
             return {"social": f"waits for Kafka at {settings.bootstrap_servers}"}
         return worker.problems()
 
+    async def look() -> None:
+        if worker is not None:
+            await worker.lag.look()
+
     async with health_server(
-        settings.health_host, settings.health_port, problems, setting="WEIR_SOCIAL_PORT"
+        settings.health_host,
+        settings.health_port,
+        problems,
+        process="social",
+        parts=PARTS,
+        look=look,
     ):
         with own_folder(settings.folder, worker="social", setting="WEIR_SOCIAL_DIR"):
             ask = partial(described_for, settings, NEEDED, settings.group, QUOTA_COMMANDS)

@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from schemas.generation import FailureReason, GenerationJob, ModelUse
+from schemas.metrics.instruments import counter
+from schemas.metrics.social import CALLS, COST, UNPRICED_CALLS
+
+MICROS: Final = 1_000_000
+"""Of a dollar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,17 @@ class Tally:
         before = self.uses.get(use.model)
         self.uses[use.model] = use if before is None else _sum(before, use)
 
+    def used(self, use: ModelUse) -> None:
+        """Counts what a call has just used, also among the metrics."""
+        if use.cost_micros is None:
+            counter(UNPRICED_CALLS, use.model).inc()
+        else:
+            counter(COST, use.model).inc(use.cost_micros / MICROS)
+        self.add(use)
+
     def called(self, model: str) -> None:
-        """Counts a call that is about to be made."""
+        """Counts a call that is about to be made, also among the metrics."""
+        counter(CALLS, model).inc()
         self.add(ModelUse(model=model, calls=1, input_tokens=0, output_tokens=0, cost_micros=0))
 
 

@@ -6,6 +6,8 @@ from hashlib import sha256
 from typing import Final
 
 from schemas.generation import GenerationJob, ModelUse, generation_id
+from schemas.metrics.instruments import counter
+from schemas.metrics.social import ERRORS
 from schemas.posts import PLATFORMS, Tone
 from streams.social.drawing import drawn
 from streams.social.generator_settings import GeneratorSettings
@@ -60,7 +62,7 @@ class StubProvider:
         content = await asyncio.to_thread(
             drawn, job.prompt, variant=number, width=size.width, height=size.height
         )
-        tally.add(
+        tally.used(
             ModelUse(model=MODEL, calls=0, input_tokens=0, output_tokens=0, images=1, cost_micros=0)
         )
         return Made(content, size.width, size.height)
@@ -73,6 +75,7 @@ class StubProvider:
         await asyncio.sleep(self._delay)
         share = generation_id(job.user_id, job.post_id).int % 1_000_000 / 1_000_000
         if share < self._failures:
+            counter(ERRORS, MODEL, "provider_unavailable").inc()
             raise ProviderFailure(
                 "provider_unavailable",
                 "The stub was told to fail this post; ask for another one.",

@@ -17,6 +17,7 @@ from streams.group.member import WATCH_SECONDS, Member
 from streams.group.reading import Event, Reading
 from streams.group.topics import Description
 from streams.group.work_lane import WorkLane, drain
+from streams.lag import ConsumerLag
 from streams.records import Record
 from streams.social.generator import Generator
 from streams.social.outputs import Outputs
@@ -70,6 +71,10 @@ class SocialWorker:
         reading = partial(Reading[WorkLane], self._app, self._log, failed=self._member.fail)
         self._requests = reading(requests, agent="admit", take=self._admit)
         self._jobs = reading(jobs, agent="generate_social_post", take=self._generate)
+        readings = (self._requests, self._jobs)
+        self.lag = ConsumerLag(
+            lambda: chain.from_iterable(each.standings() for each in readings), self._log.ends_of
+        )
         self._app.on_partitions_revoked.connect(self._close_lanes)
         self._app.on_rebalance_complete.connect(self._open_lanes)
         self._app.finalize()

@@ -134,12 +134,12 @@ async def test_a_wrong_key_stops_reporting_is_seen_and_loses_nothing(stage: Stag
     await stage.weir.eventually(red)
     _, seen = await readyz(stage)
     assert "STRIPE_API_KEY" in seen["ready"]["not_ready"]["stripe"]
-    assert "weir_billing_stripe_problem 1" in seen["metrics"].splitlines()
+    assert "weir_billing_stripe_problem 1.0" in seen["metrics"].splitlines()
     await stage.tell("key", {"valid": True})
     await stage.weir.eventually(partial(stands, stage, report_id, "sent"))
     _, seen = await readyz(stage)
     assert seen["ready"] == {"status": "ok"}
-    assert "weir_billing_stripe_problem 0" in seen["metrics"].splitlines()
+    assert "weir_billing_stripe_problem 0.0" in seen["metrics"].splitlines()
     assert (await stage.totals())[customer] == 3
     said = "".join(each.log.read_text() for each in stage.weir.processes)
     assert KEY not in said

@@ -16,6 +16,7 @@ from streams.sink.batches import Position, Span
 from streams.sink.dead_letter_rate import DeadLetterRate
 from streams.sink.known_ids import KnownIds
 from streams.sink.lane import GaveUp, Lane, LaneParts
+from streams.sink.measures import LaneMeasures
 from streams.sink.ownership import NotOwner
 from streams.sink.records import Source
 from streams.sink.rows import CHUNK, DESTINATIONS
@@ -102,6 +103,7 @@ def lane(
         partition=effects,
         destination=DESTINATIONS[PAGE_VIEWS.name],
         known_ids=KnownIds(SOURCE, timedelta(days=7), effects),
+        measures=LaneMeasures(SOURCE.partition, "events", None),
         store=effects,
         dead_letters=effects,
         making=asyncio.Lock(),

@@ -1,0 +1,78 @@
+"""What a process answers at `/metrics`: all that is declared for it, and nothing else."""
+
+import asyncio
+import platform
+from collections.abc import Awaitable, Callable, Collection
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from prometheus_client.exposition import choose_encoder
+
+from schemas.metrics import METRICS
+from schemas.metrics.declaration import Process
+from schemas.metrics.every_process import BUILD_INFO, READY
+from schemas.metrics.instruments import OfProcess, gauge
+
+LOOK_SECONDS: Final = 4.0
+"""So long a scrape waits for what is asked of others, Kafka and ClickHouse; Prometheus waits 10."""
+
+NOT_ASKED: Final = "readyz"
+
+Problems = Callable[[], Awaitable[dict[str, str]]]
+"""What keeps the process from its work: the part → a sentence; empty when nothing does."""
+
+Look = Callable[[], Awaitable[None]]
+"""Brings up to date what is only known by asking; raises nothing."""
+
+
+async def nothing_to_ask() -> None:
+    """All is known without asking anybody."""
+
+
+class Exposition:
+    """The metrics of a process, for as long as it lives."""
+
+    def __init__(
+        self,
+        process: Process,
+        parts: Collection[str],
+        problems: Problems,
+        look: Look = nothing_to_ask,
+    ) -> None:
+        """`parts`: all that `problems` may name."""
+        self._problems = problems
+        self._look = look
+        self._parts = {*parts, NOT_ASKED}
+        self._metrics = OfProcess(process, METRICS)
+        gauge(BUILD_INFO, process, _version(), platform.python_version()).set(1)
+
+    async def answer(self, accept: str) -> tuple[bytes, str]:
+        """The body and its Content-Type, in the format that the header `Accept` asks for."""
+        await asyncio.gather(self._ask_parts(), self._look_within_time())
+        encode, content_type = choose_encoder(accept)
+        return encode(self._metrics), content_type
+
+    async def _ask_parts(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                problems = await self._problems()
+        except TimeoutError:
+            gauge(READY, NOT_ASKED).set(0)
+            return
+        self._parts |= problems.keys()
+        for part in self._parts:
+            gauge(READY, part).set(part not in problems)
+
+    async def _look_within_time(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._look()
+        except TimeoutError:
+            return
+
+
+def _version() -> str:
+    try:
+        return version("weir")
+    except PackageNotFoundError:
+        return "unknown"
