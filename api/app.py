@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -26,6 +27,8 @@ from api.identity.answer_headers import AnswerHeaders
 from api.identity.documents import document_identity
 from api.identity.opening import opened_identity
 from api.identity.screening import Screening
+from api.measuring.opening import opened_measuring
+from api.measuring.requests import MeasuredRequests
 from api.pages.serving import page_paths, serve_pages
 from api.pages.sign_in import pages_settings
 from api.problems import ProblemDocument, install_problems
@@ -50,6 +53,9 @@ from schemas.settings import read_settings_or_exit
 from schemas.stripe_account import opened_stripe
 from schemas.topics import EVENT_TOPICS
 
+if TYPE_CHECKING:
+    from weir_sdk import WeirClient
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -69,6 +75,8 @@ def create_app(
     plans = read_catalogue(chosen.plans_path)
     meters = read_meters(chosen.meters_path)
     pictures = open_media(chosen)
+    own_events = _own_events(chosen) if chosen.self_analytics else None
+    became = None if own_events is None else partial(_became, own_events)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -93,7 +101,7 @@ def create_app(
             identity = await stack.enter_async_context(opened_identity(chosen, publisher, clock))
             replies = await stack.enter_async_context(Replies(chosen))
             board = await stack.enter_async_context(PostBoard(chosen, clock()))
-            yield State(
+            state = State(
                 publisher=publisher,
                 clickhouse=clickhouse,
                 clock=clock,
@@ -114,6 +122,8 @@ def create_app(
                 live=await stack.enter_async_context(LiveRoom(stored)),
                 ending=ending or asyncio.Event(),
             )
+            await stack.enter_async_context(opened_measuring(chosen, state, became))
+            yield state
 
     app = FastAPI(
         title="Weir",
@@ -128,8 +138,8 @@ def create_app(
     app.add_middleware(
         Shortcut, method="POST", path=mine.PLAN, access=mine.ACCESS, handler=mine.spend
     )
-    if chosen.self_analytics:
-        _record_own_requests(app, chosen)
+    if own_events is not None:
+        _record_own_requests(app, chosen, own_events)
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         Shortcut,
@@ -141,6 +151,7 @@ def create_app(
     # The last one added is asked first.
     app.add_middleware(AnswerHeaders)
     app.add_middleware(Screening, local=chosen.auth == "local")
+    app.add_middleware(MeasuredRequests)
     for router in (
         ingest.router,
         site_events.router,
@@ -195,10 +206,27 @@ async def _opened_billing(
     return BillingDesk(meters, settings.webhook_secrets, sessions, settings.public_url)
 
 
-def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
-    """Mounts weir_sdk's middleware, straight to Kafka: past ingest's shortcut, not a spend's."""
-    from weir_sdk import AnalyticsMiddleware
+def _own_events(settings: ApiSettings) -> "WeirClient":
+    """What takes page views of the API itself, straight to Kafka."""
+    from weir_sdk import WeirClient
     from weir_sdk.kafka import KafkaTransport
+
+    return WeirClient(
+        transport=KafkaTransport(
+            settings.bootstrap_servers,
+            topic_prefix=settings.topic_prefix,
+            compression=settings.compression,
+        )
+    )
+
+
+def _became(client: "WeirClient", outcome: str) -> int:
+    return cast("int", getattr(client.counts, outcome))
+
+
+def _record_own_requests(app: FastAPI, settings: ApiSettings, client: "WeirClient") -> None:
+    """Mounts weir_sdk's middleware: past ingest's shortcut, not a spend's."""
+    from weir_sdk import AnalyticsMiddleware
 
     # Each event that came in would make another one, and so would a look at what came in: a
     # dashboard that is open asks for ever. Nor are the pages the API.
@@ -206,11 +234,7 @@ def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
     beginnings = tuple(f"{path}/" for path in left_out)
     app.add_middleware(
         AnalyticsMiddleware,
-        transport=KafkaTransport(
-            settings.bootstrap_servers,
-            topic_prefix=settings.topic_prefix,
-            compression=settings.compression,
-        ),
+        client=client,
         source="weir",
         user=user_of,
         # Not the paths themselves: of the page `/` that would be all.

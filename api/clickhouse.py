@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from time import monotonic
 from typing import Final
 
 import aiohttp
@@ -14,6 +15,8 @@ from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from api.problems import Problem, unavailable
+from schemas.metrics.edge import QUESTION_DURATION
+from schemas.metrics.instruments import histogram
 from schemas.migrations import APPLIED_MIGRATIONS, Migration, schema_problem
 from schemas.servers import ClickHouseSettings
 
@@ -84,10 +87,24 @@ class ClickHouseReader:
 
     async def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         """The rows of a question. Raises a 503 Problem when ClickHouse cannot answer now."""
+        began = monotonic()
+        outcome = "answered"
+        try:
+            return await self._ask(sql, parameters or {})
+        except Problem:
+            outcome = "unavailable"
+            raise
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            histogram(QUESTION_DURATION, outcome).observe(monotonic() - began)
+
+    async def _ask(self, sql: str, parameters: Mapping[str, object]) -> list[Row]:
         try:
             async with asyncio.timeout(self._timeout):
                 client = await self._connected()
-                answer = await client.query(sql, parameters=dict(parameters or {}))
+                answer = await client.query(sql, parameters=dict(parameters))
                 return list(answer.result_rows)
         except TimeoutError:
             raise unavailable(

@@ -5,6 +5,8 @@ from typing import Final
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.measuring.requests import name_route, route_of
+
 _ASKED_BY_HEAD: Final = "weir.asked_by_head"
 
 
@@ -20,6 +22,11 @@ class HeadAsGet:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET", _ASKED_BY_HEAD: True}
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        asked = {**scope, "method": "GET", _ASKED_BY_HEAD: True}
+        try:
+            await self._app(asked, receive, send)
+        finally:
+            name_route(scope, route_of(asked))

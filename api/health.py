@@ -2,16 +2,31 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Literal
+from typing import Final, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.clickhouse import ClickHouseReader, NotMigrated
 from api.identity.access import PUBLIC
+from api.identity.authenticator import Authenticator
 from api.problems import Problem, documented, unavailable
+from api.publishing import Publisher
+from api.replies import Replies
+from api.social.board import PostBoard
 from api.state import FromBoard, FromClickHouse, FromWorkers, Identity, Migrations, ToKafka
 from schemas.migrations import Migration
+
+PARTS: Final = (
+    "kafka",
+    "replies",
+    "posts",
+    "clickhouse",
+    "migrations",
+    "identity",
+    "api_keys",
+)
+"""What may keep it from its work."""
 
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
@@ -39,22 +54,33 @@ async def readyz(
     migrations: Migrations,
     identity: Identity,
 ) -> Health:
+    problems = await not_ready(kafka, replies, posts, clickhouse, migrations, identity)
+    if problems:
+        raise unavailable(
+            "; ".join(f"{part}: {problem}" for part, problem in problems.items()),
+            not_ready=problems,
+        )
+    return Health()
+
+
+async def not_ready(
+    kafka: Publisher,
+    replies: Replies,
+    posts: PostBoard,
+    clickhouse: ClickHouseReader,
+    migrations: tuple[Migration, ...],
+    identity: Authenticator,
+) -> dict[str, str]:
+    """What keeps the edge from its work: the part → a sentence; empty when nothing does."""
     kafka_problem, clickhouse_problem = await asyncio.gather(
         kafka.problem(), _clickhouse_problem(clickhouse, migrations)
     )
-    not_ready = {**clickhouse_problem, **identity.not_ready()}
+    found = {**clickhouse_problem, **identity.not_ready()}
     if kafka_problem:
-        not_ready = {"kafka": kafka_problem, **not_ready}
-    else:
-        # Without Kafka nothing is heard of either: said once.
-        heard = {"replies": replies.problem(), "posts": posts.problem()}
-        not_ready = {**{part: why for part, why in heard.items() if why}, **not_ready}
-    if not_ready:
-        raise unavailable(
-            "; ".join(f"{part}: {problem}" for part, problem in not_ready.items()),
-            not_ready=not_ready,
-        )
-    return Health()
+        return {"kafka": kafka_problem, **found}
+    # Without Kafka nothing is heard of either: said once.
+    heard = {"replies": replies.problem(), "posts": posts.problem()}
+    return {**{part: why for part, why in heard.items() if why}, **found}
 
 
 async def _clickhouse_problem(

@@ -6,13 +6,21 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final, NamedTuple, Protocol, Self
+from time import monotonic
+from typing import Final, Literal, NamedTuple, Protocol, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from schemas.metrics.edge import (
+    PUBLISH_DURATION,
+    PUBLISH_FAILURES,
+    UNCONFIRMED,
+    UNCONFIRMED_LIMIT,
+)
+from schemas.metrics.instruments import at_scrape, counter, histogram
 from schemas.partitioning import partition_for, partitions_for
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS
@@ -26,6 +34,8 @@ STOP_SECONDS = 1.0
 GIVE_UP_SECONDS = 10.0
 """A batch that takes longer is failed, and its producer replaced: nobody waits for it any more."""
 
+Reason = Literal["not_confirmed", "refused", "away", "full"]
+
 # uvloop raises a RuntimeError, not an OSError, for a write to a connection that the peer reset
 # a moment ago; aiokafka lets it through, and the task that it ends takes its producer with it.
 PRODUCER_ERRORS = (KafkaError, OSError, RuntimeError)
@@ -33,6 +43,10 @@ PRODUCER_ERRORS = (KafkaError, OSError, RuntimeError)
 
 class KafkaUnavailable(Exception):
     """Kafka did not confirm in time, or cannot be asked; what was sent may still arrive."""
+
+    def __init__(self, why: str, reason: Reason = "away") -> None:
+        super().__init__(why)
+        self.reason: Reason = reason
 
 
 # aiokafka's C code takes a list and no other sequence, and changes none.
@@ -96,6 +110,8 @@ class KafkaPublisher:
         self._problem: str | None = "connecting to Kafka"
         self._lost = asyncio.Event()
         self._connector: asyncio.Task[None] | None = None
+        at_scrape(UNCONFIRMED, lambda: {(): self._unconfirmed})
+        at_scrape(UNCONFIRMED_LIMIT, lambda: {(): self._max_bytes})
 
     async def __aenter__(self) -> Self:
         self._connector = asyncio.create_task(self._stay_connected())
@@ -129,6 +145,15 @@ class KafkaPublisher:
         Raises KafkaUnavailable; messages may still arrive then, so send them again with the
         same `event_id`.
         """
+        began = monotonic()
+        try:
+            await self._publish(messages)
+        except KafkaUnavailable as error:
+            counter(PUBLISH_FAILURES, error.reason).inc()
+            raise
+        histogram(PUBLISH_DURATION).observe(monotonic() - began)
+
+    async def _publish(self, messages: Sequence[Message]) -> None:
         batches = {
             self._gather(message, lane): None
             for message, lane in zip(messages, self._lanes_of(messages), strict=True)
@@ -138,9 +163,9 @@ class KafkaPublisher:
                 for batch in batches:
                     await asyncio.shield(batch.confirmed)
         except TimeoutError:
-            raise KafkaUnavailable("Kafka did not confirm in time") from None
+            raise KafkaUnavailable("Kafka did not confirm in time", "not_confirmed") from None
         except KafkaError as error:
-            raise KafkaUnavailable(f"Kafka refused: {type(error).__name__}") from None
+            raise KafkaUnavailable(f"Kafka refused: {type(error).__name__}", "refused") from None
 
     def _lanes_of(self, messages: Sequence[Message]) -> list[_Lane]:
         if self._producer is None:
@@ -158,7 +183,7 @@ class KafkaPublisher:
     def _gather(self, message: Message, lane: _Lane) -> _Gathering:
         size = len(message.key) + len(message.value)
         if self._unconfirmed + size > self._max_bytes:
-            raise KafkaUnavailable("too much is waiting for Kafka's confirmation")
+            raise KafkaUnavailable("too much is waiting for Kafka's confirmation", "full")
         batch = lane.waiting[-1] if lane.waiting else self._open(lane)
         _, key, value, headers = message
         appended = batch.builder.append(timestamp=None, key=key, value=value, headers=headers)
@@ -211,7 +236,7 @@ class KafkaPublisher:
             batch.confirmed.set_exception(error)
         except PRODUCER_ERRORS as error:
             batch.confirmed.set_exception(
-                KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}")
+                KafkaUnavailable(f"Kafka did not take it: {type(error).__name__}", "refused")
             )
             # aiokafka's producer is of no use after an error that its own retries did not
             # outlast (aio-libs/aiokafka#759): a new one is made.

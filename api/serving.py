@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import create_app
+from api.measuring.serving import must_be_free
 from api.problems import MEDIA_TYPE, Problem, problem_response
 from api.settings import ApiSettings
 
@@ -71,7 +72,11 @@ class EndingServer(uvicorn.Server):
 
 
 def serve(settings: ApiSettings) -> None:
-    """Answers until SIGTERM or SIGINT; finishes the requests under way, then returns."""
+    """Answers until SIGTERM or SIGINT; finishes the requests under way, then returns.
+
+    Raises MetricsNotServed, and what create_app does.
+    """
+    must_be_free(settings.metrics_host, settings.metrics_port)
     # uvicorn sends itself the signal again at its end, to end by it: that is no failure here.
     signal.signal(signal.SIGTERM, lambda *_: None)
     ending = asyncio.Event()

@@ -51,6 +51,32 @@ class ApiSettings(
         ),
     ] = "required"
     port: Annotated[int, Field(alias="WEIR_API_PORT", ge=1, le=65535)] = 8000
+    metrics_host: Annotated[
+        str,
+        Field(
+            alias="WEIR_API_METRICS_HOST",
+            min_length=1,
+            description="Where /metrics is answered, to whoever asks there.",
+        ),
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int,
+        Field(
+            alias="WEIR_API_METRICS_PORT",
+            ge=0,
+            le=65535,
+            description="Port of /metrics; 0: they are not answered.",
+        ),
+    ] = 0
+    heartbeat_seconds: Annotated[
+        float,
+        Field(
+            alias="WEIR_HEARTBEAT_SECONDS",
+            ge=0,
+            le=3600,
+            description="From one heartbeat to the next, which measure freshness; 0: none.",
+        ),
+    ] = 10.0
     publish_timeout: Annotated[
         float,
         Field(

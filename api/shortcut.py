@@ -6,6 +6,7 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.identity.access import Access
+from api.measuring.requests import name_route
 from api.problems import Problem, problem_response
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -38,6 +39,7 @@ class Shortcut:
             await self._app(scope, receive, send)
             return
         try:
+            name_route(scope, self._path)
             request = Request(scope, receive)
             await self._access(request)
             response = await self._handler(request)

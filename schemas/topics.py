@@ -16,6 +16,7 @@ from schemas.generation import (
     GenerationRequest,
     GenerationResult,
 )
+from schemas.heartbeats import Heartbeat
 from schemas.key_messages import AnyKeyMessage
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
 from schemas.replies import Reply
@@ -344,6 +345,18 @@ API_KEY_USES: Final = Topic(
     },
 )
 
+HEARTBEATS: Final = Topic(
+    name="heartbeats",
+    key="process_id",
+    model=Heartbeat,
+    partitions=1,
+    retention_ms=DAY_MS // 24,
+    max_message_bytes=MIB,
+    written_by=("api",),
+    read_by=("sink",),
+    dead_letters=DEAD_LETTERS.name,
+)
+
 TOPICS: Final[tuple[Topic, ...]] = (
     PAGE_VIEWS,
     CONVERSIONS,
@@ -366,6 +379,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     STRIPE_CUSTOMERS,
     API_KEYS,
     API_KEY_USES,
+    HEARTBEATS,
 )
 EVENT_TOPICS: Final[tuple[Topic, ...]] = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS)
 

@@ -132,15 +132,15 @@ async def ingest_events(request: Request) -> Response:
     now = clock(request)()
     if form is Form.BINARY:
         return await publish_one(
-            request, lambda: cloud_events.binary_event(request, body, now), now
+            request, lambda: cloud_events.binary_event(request, body, now), now, "cloud_events"
         )
     value = parse_json(body)
     if form is not Form.PLAIN:
         return await _ingest_cloud_events(request, form, body, value, now)
     if isinstance(value, list):
         refuse_count(len(value), MAX_EVENTS_PER_REQUEST)
-        return await publish_batch(request, _batch(body, now), now)
-    return await publish_one(request, lambda: _one(body, now), now)
+        return await publish_batch(request, _batch(body, now), now, "http")
+    return await publish_one(request, lambda: _one(body, now), now, "http")
 
 
 async def _ingest_cloud_events(
@@ -149,8 +149,11 @@ async def _ingest_cloud_events(
     cloud_events.refuse_other_form(form, is_array=isinstance(value, list))
     if isinstance(value, list):
         refuse_count(len(value), MAX_EVENTS_PER_REQUEST)
-        return await publish_batch(request, cloud_events.batch_events(body, now), now)
-    return await publish_one(request, lambda: cloud_events.structured_event(body, now), now)
+        events = cloud_events.batch_events(body, now)
+        return await publish_batch(request, events, now, "cloud_events")
+    return await publish_one(
+        request, lambda: cloud_events.structured_event(body, now), now, "cloud_events"
+    )
 
 
 def _one(body: bytes, now: datetime) -> WireEvent:

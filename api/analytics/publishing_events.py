@@ -16,10 +16,14 @@ from api.publishing import KafkaUnavailable, Message
 from api.state import publisher
 from schemas.cloud_events import CloudEvent
 from schemas.decoding import InvalidEvent, WireEvent, canonical_time, encode_wire_event
+from schemas.metrics.edge import EVENTS_ACCEPTED, EVENTS_REJECTED, EVENTS_UNCONFIRMED
+from schemas.metrics.instruments import counter
 from schemas.topics import event_key, topic_for
 
 Checked = WireEvent | CloudEvent
 """An event that can be published."""
+Way = Literal["http", "cloud_events", "site"]
+"""How events come in."""
 StoredAs = Callable[[str], str]
 """Gives the id under which an event is stored, by the one that its sender knows it by."""
 
@@ -61,6 +65,7 @@ async def publish_one(
     request: Request,
     checked: Callable[[], Checked],
     now: datetime,
+    way: Way,
     stored_as: StoredAs | None = None,
 ) -> Response:
     """Answers with the event's id, whatever it is stored as.
@@ -70,10 +75,11 @@ async def publish_one(
     try:
         event = checked()
     except InvalidEvent as error:
+        counter(EVENTS_REJECTED, way).inc()
         raise field_problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, error.field or "body", error.detail
         ) from None
-    [event_id] = await _publish(request, [event], now, stored_as)
+    [event_id] = await _publish(request, [event], now, way, stored_as)
     return _accepted({"event_id": event_id})
 
 
@@ -81,6 +87,7 @@ async def publish_batch(
     request: Request,
     checked: Sequence[Checked | InvalidEvent],
     now: datetime,
+    way: Way,
     stored_as: StoredAs | None = None,
 ) -> Response:
     """Publishes the good ones, and answers what became of each.
@@ -90,13 +97,15 @@ async def publish_batch(
     events = [each for each in checked if not isinstance(each, InvalidEvent)]
     items = [_item(index, each) for index, each in enumerate(checked)]
     rejected = len(items) - len(events)
+    if rejected:
+        counter(EVENTS_REJECTED, way).inc(rejected)
     if not events:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"none of these events can be used ({rejected}); `items` says why for each",
             members={"accepted": 0, "rejected": rejected, "items": items},
         )
-    event_ids = iter(await _publish(request, events, now, stored_as))
+    event_ids = iter(await _publish(request, events, now, way, stored_as))
     for item, each in zip(items, checked, strict=True):
         if not isinstance(each, InvalidEvent):
             item["event_id"] = next(event_ids)
@@ -118,7 +127,11 @@ def _accepted(document: dict[str, object]) -> Response:
 
 
 async def _publish(
-    request: Request, events: Sequence[Checked], now: datetime, stored_as: StoredAs | None
+    request: Request,
+    events: Sequence[Checked],
+    now: datetime,
+    way: Way,
+    stored_as: StoredAs | None,
 ) -> list[str]:
     """Returns the events' ids, as their sender may send them again, when Kafka has all of them."""
     arrived = canonical_time(now)
@@ -142,8 +155,10 @@ async def _publish(
     try:
         await publisher(request).publish(messages)
     except KafkaUnavailable as error:
+        counter(EVENTS_UNCONFIRMED, way).inc(len(events))
         raise unavailable(
             f"{error}; send the same events again with these event_ids, they count once",
             event_ids=event_ids,
         ) from None
+    counter(EVENTS_ACCEPTED, way).inc(len(events))
     return event_ids

@@ -13,6 +13,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from api.analytics.newest import MOST_TOLD, Batch, LiveEvent, Wanted
 from api.analytics.positions import Position
 from api.problems import Problem, unavailable
+from schemas.metrics.edge import WATCHERS
+from schemas.metrics.instruments import at_scrape
 
 log = structlog.get_logger()
 
@@ -119,6 +121,7 @@ class LiveRoom:
         self._asking = asyncio.Lock()
         self._position = Position(0, {})
         self._count: int | None = None
+        at_scrape(WATCHERS, lambda: {(): self._places})
 
     async def __aenter__(self) -> Self:
         return self

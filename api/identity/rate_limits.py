@@ -12,6 +12,8 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from api.problems import Problem
+from schemas.metrics.edge import RATE_LIMITED
+from schemas.metrics.instruments import counter
 
 Policy = Literal["user", "key"]
 Clock = Callable[[], float]
@@ -93,6 +95,7 @@ class _Limit:
         }
         if allowed:
             return headers
+        counter(RATE_LIMITED, self._policy).inc()
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             f"too many requests: this {self._policy} may send {self._item.amount} in "

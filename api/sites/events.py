@@ -179,8 +179,8 @@ async def take_site_events(request: Request, site: SiteId) -> Response:
     if isinstance(value, list):
         refuse_count(len(value), MAX_EVENTS)
         events = [event_or_why_not(bytes(each), visit, now) for each in _split_batch(body)]
-        return await publish_batch(request, events, now, stored_as)
-    return await publish_one(request, lambda: event_of(body, visit, now), now, stored_as)
+        return await publish_batch(request, events, now, "site", stored_as)
+    return await publish_one(request, lambda: event_of(body, visit, now), now, "site", stored_as)
 
 
 @router.options(EVENTS, include_in_schema=False)

@@ -9,6 +9,7 @@ from schemas.settings import EX_CONFIG, read_settings_or_exit
 
 def api() -> None:
     """Run the HTTP edge (settings from the environment)."""
+    from api.measuring.serving import MetricsNotServed
     from api.pages.files import PagesNotBuilt
     from api.serving import serve
     from api.settings import ApiSettings
@@ -27,6 +28,9 @@ def api() -> None:
     except InvalidMeters as error:
         sys.stderr.write(f"weir api: the meters cannot be used:\n{error}\n")
         raise typer.Exit(EX_CONFIG) from None
+    except MetricsNotServed as error:
+        sys.stderr.write(f"weir api: {error}\n")
+        raise typer.Exit(1) from None
     except (MediaNotUsable, PagesNotBuilt) as error:
         sys.stderr.write(f"weir api: {error}\n")
         raise typer.Exit(EX_CONFIG) from None

@@ -51,6 +51,7 @@ def weir_parts(settings: LocalSettings, identity: Mapping[str, str]) -> list[Par
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "CLICKHOUSE_URL": settings.clickhouse_url,
         "WEIR_API_PORT": str(settings.api_port),
+        "WEIR_API_METRICS_PORT": str(settings.metrics_port),
         "WEIR_SINK_PORT": str(settings.sink_port),
         "WEIR_QUOTAS_PORT": str(settings.quotas_port),
         "WEIR_SOCIAL_PORT": str(settings.social_port),

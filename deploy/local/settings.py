@@ -19,6 +19,7 @@ class LocalSettings(Settings):
     """The environment of `weir up`."""
 
     api_port: Annotated[Port, Field(alias="WEIR_API_PORT")] = 8000
+    metrics_port: Annotated[Port, Field(alias="WEIR_API_METRICS_PORT")] = 8005
     kafka_port: Annotated[Port, Field(alias="WEIR_KAFKA_PORT")] = 9092
     clickhouse_port: Annotated[Port, Field(alias="WEIR_CLICKHOUSE_PORT")] = 8123
     sink_port: Annotated[Port, Field(alias="WEIR_SINK_PORT")] = 8001
@@ -47,6 +48,7 @@ class LocalSettings(Settings):
         """The ports that are listened on here: setting to title and port."""
         ports = {
             "WEIR_API_PORT": ("the API", self.api_port),
+            "WEIR_API_METRICS_PORT": ("the API's metrics", self.metrics_port),
             "WEIR_SINK_PORT": ("the sink's health", self.sink_port),
             "WEIR_QUOTAS_PORT": ("the quotas' health", self.quotas_port),
             "WEIR_SOCIAL_PORT": ("the social posts' health", self.social_port),

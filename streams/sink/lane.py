@@ -217,7 +217,7 @@ class Lane:
             if rows:
                 await self._insert(batch.span, encode_rows(rows))
             self._stored_to = batch.span.last + 1
-            self.measures.stored(len(batch.records), rows=len(rows), invalid=made.invalid)
+            self.measures.stored(len(batch.records), made, len(rows))
             return True
 
     async def _make(self, records: Sequence[Record]) -> Made:

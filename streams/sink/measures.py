@@ -1,7 +1,6 @@
 """What a lane's batches were: counted once a batch, whatever its size."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
 
 from aiokafka.structs import TopicPartition
 
@@ -9,9 +8,10 @@ from schemas.metrics import sink as declared
 from schemas.metrics.consumers import DEAD_LETTERS
 from schemas.metrics.instruments import counter, histogram
 from schemas.topics import registered_name
-from streams.failures import Failure, Invalid, Overloaded
+from streams.failures import Failure, Overloaded
 from streams.lag import Standing
 from streams.records import Record
+from streams.sink.records import Made
 
 
 class LaneMeasures:
@@ -53,14 +53,12 @@ class LaneMeasures:
         kind = "overloaded" if isinstance(failure, Overloaded) else "retryable"
         counter(declared.INSERT_FAILURES, self._table, kind).inc()
 
-    def stored(
-        self, messages: int, *, rows: int, invalid: Sequence[tuple[Record, Invalid]]
-    ) -> None:
-        """A batch of so many messages is stored, of which so many gave a row."""
+    def stored(self, messages: int, made: Made, rows: int) -> None:
+        """A batch of so many messages is stored, of which so many rows were new."""
         topic = self._topic
         counter(declared.BATCHES, topic).inc()
         counter(declared.MESSAGES, topic).inc(messages)
         counter(declared.ROWS, self._table).inc(rows)
-        for reason, count in Counter(failure.reason for _, failure in invalid).items():
+        for reason, count in Counter(failure.reason for _, failure in made.invalid).items():
             counter(DEAD_LETTERS, topic, reason).inc(count)
-        counter(declared.DUPLICATES, topic).inc(max(0, messages - rows - len(invalid)))
+        counter(declared.DUPLICATES, topic).inc(len(made.ids) - rows)

@@ -18,6 +18,7 @@ from schemas.topics import (
     EVENT_TOPICS,
     GENERATION_JOBS,
     GENERATION_RESULTS,
+    HEARTBEATS,
     QUOTA_DECISIONS,
     STRIPE_CUSTOMERS,
     USAGE_REPORTS,
@@ -33,6 +34,7 @@ from streams.sink.billing_rows import (
     report_rows,
 )
 from streams.sink.event_columns import rows_of_usual_events
+from streams.sink.heartbeat_rows import HEARTBEAT_COLUMNS, heartbeat_rows
 from streams.sink.messages import any_cloud_event, read_event, refuse_wrong_key
 from streams.sink.model_rows import arrival, rows_of_model
 from streams.sink.quota_rows import DECISION_COLUMNS, decision_rows
@@ -222,6 +224,7 @@ DESTINATIONS: Final[dict[str, Destination]] = {
     GENERATION_JOBS.name: Destination("generation_jobs", JOB_COLUMNS, job_rows),
     GENERATION_RESULTS.name: Destination("generation_results", RESULT_COLUMNS, result_rows),
     USAGE_REPORTS.name: Destination("usage_reports", REPORT_COLUMNS, report_rows),
+    HEARTBEATS.name: Destination("heartbeats", HEARTBEAT_COLUMNS, heartbeat_rows),
     STRIPE_CUSTOMERS.name: Destination("stripe_customers", CUSTOMER_COLUMNS, customer_rows),
 }
 """The topic's name in the registry → where its messages go."""

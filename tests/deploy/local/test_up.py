@@ -96,6 +96,7 @@ def test_a_server_elsewhere_needs_no_port_here(monkeypatch: pytest.MonkeyPatch) 
         "WEIR_SINK_PORT",
         "WEIR_QUOTAS_PORT",
         "WEIR_SOCIAL_PORT",
+        "WEIR_API_METRICS_PORT",
     }
     assert settings.bootstrap_servers == "kafka.example:9092"
 

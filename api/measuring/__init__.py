@@ -1,0 +1,1 @@
+"""How well the edge does: its requests, its metrics' own server, its heartbeats."""
