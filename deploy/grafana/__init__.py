@@ -1,0 +1,1 @@
+"""Grafana's dashboards: written down as rows of panels, kept as the JSON that Grafana loads."""
