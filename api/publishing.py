@@ -15,7 +15,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.partitioning import partition_for, partitions_for
 from schemas.servers import KafkaSettings
-from schemas.topics import TOPICS
+from schemas.topics import EVENT_TOPICS, TOPICS
+from schemas.trace_context import TRACE_HEADERS
+from schemas.tracing import carried, current, span
 
 log = structlog.get_logger()
 
@@ -37,6 +39,9 @@ class KafkaUnavailable(Exception):
 
 # aiokafka's C code takes a list and no other sequence, and changes none.
 _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
+
+
+_EVENTS: Final = frozenset(topic.name for topic in EVENT_TOPICS)
 
 
 class Message(NamedTuple):
@@ -129,18 +134,19 @@ class KafkaPublisher:
         Raises KafkaUnavailable; messages may still arrive then, so send them again with the
         same `event_id`.
         """
-        batches = {
-            self._gather(message, lane): None
-            for message, lane in zip(messages, self._lanes_of(messages), strict=True)
-        }
-        try:
-            async with asyncio.timeout(self._timeout):
-                for batch in batches:
-                    await asyncio.shield(batch.confirmed)
-        except TimeoutError:
-            raise KafkaUnavailable("Kafka did not confirm in time") from None
-        except KafkaError as error:
-            raise KafkaUnavailable(f"Kafka refused: {type(error).__name__}") from None
+        with span("publish", "producer", {"messaging.system": "kafka"}):
+            batches = {
+                self._gather(message, lane): None
+                for message, lane in zip(_carrying(messages), self._lanes_of(messages), strict=True)
+            }
+            try:
+                async with asyncio.timeout(self._timeout):
+                    for batch in batches:
+                        await asyncio.shield(batch.confirmed)
+            except TimeoutError:
+                raise KafkaUnavailable("Kafka did not confirm in time") from None
+            except KafkaError as error:
+                raise KafkaUnavailable(f"Kafka refused: {type(error).__name__}") from None
 
     def _lanes_of(self, messages: Sequence[Message]) -> list[_Lane]:
         if self._producer is None:
@@ -298,6 +304,22 @@ class KafkaPublisher:
         for batch in (*held._pending_batches, *chain.from_iterable(held._batches.values())):  # noqa: SLF001
             if not batch.future.done():
                 batch.future.set_exception(KafkaError("the producer is given up"))
+
+
+def _carrying(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages with the trace that they come of: events only where it is recorded."""
+    parent = current()
+    if parent is None:
+        return messages
+    headers = carried()
+    return [
+        each
+        if each.topic in _EVENTS and not parent.recorded
+        else each._replace(
+            headers=[*(it for it in each.headers if it[0] not in TRACE_HEADERS), *headers]
+        )
+        for each in messages
+    ]
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:

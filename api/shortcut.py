@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.identity.access import Access
 from api.problems import Problem, problem_response
+from api.tracing import ROUTE
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -37,6 +38,7 @@ class Shortcut:
         ):
             await self._app(scope, receive, send)
             return
+        scope[ROUTE] = self._path
         try:
             request = Request(scope, receive)
             await self._access(request)

@@ -17,6 +17,7 @@ from openai.types.shared_params import Reasoning
 from schemas.generation import FailureReason, GenerationJob, ModelUse
 from schemas.posts import MAX_VARIANTS, PLATFORMS
 from schemas.prices import Prices, read_prices
+from schemas.tracing import span
 from streams.social.generator_settings import GeneratorSettings
 from streams.social.openai_answers import (
     REFUSED,
@@ -150,8 +151,9 @@ class OpenAIProvider:
             tally.called(model)
             try:
                 # The client's own time-out is of each read: bytes that trickle in never end it.
-                async with asyncio.timeout(within):
-                    answer = await call()
+                with span("openai", "client", {"gen_ai.request.model": model}):
+                    async with asyncio.timeout(within):
+                        answer = await call()
             except ProviderFailure:
                 self._problems.pop(model, None)
                 raise
