@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from schemas.metrics.edge import QUESTION_DURATION
 from schemas.metrics.instruments import histogram
 from schemas.migrations import APPLIED_MIGRATIONS, Migration, schema_problem
 from schemas.servers import ClickHouseSettings
+from schemas.tracing import span
 
 Row = Sequence[object]
 
@@ -26,6 +28,8 @@ Row = Sequence[object]
 _OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 439})
 # Unknown database, unknown table, unknown column: migrations are not there (yet).
 _NOT_MIGRATED: Final = frozenset({47, 60, 81})
+_DATABASE: Final = {"db.system.name": "clickhouse", "db.operation.name": "SELECT"}
+_TABLE: Final = re.compile(r"\bFROM\s+([a-z_]+)")
 _AWAY: Final = "ClickHouse cannot be reached; ask again"
 _BROKEN_OFF: Final = "ClickHouse broke off its answer; ask again"
 
@@ -102,10 +106,11 @@ class ClickHouseReader:
 
     async def _ask(self, sql: str, parameters: Mapping[str, object]) -> list[Row]:
         try:
-            async with asyncio.timeout(self._timeout):
-                client = await self._connected()
-                answer = await client.query(sql, parameters=dict(parameters))
-                return list(answer.result_rows)
+            with span(_summary(sql), "client", _DATABASE):
+                async with asyncio.timeout(self._timeout):
+                    client = await self._connected()
+                    answer = await client.query(sql, parameters=dict(parameters))
+                    return list(answer.result_rows)
         except TimeoutError:
             raise unavailable(
                 "ClickHouse did not answer in time; ask for a shorter range, or again"
@@ -146,14 +151,15 @@ class ClickHouseReader:
             # A stream may be silent for minutes before its first byte: whether anybody is
             # there is known sooner.
             await self.ask("SELECT 1")
-            async with asyncio.timeout(self._stream_timeout):
-                response = await self._post(sql, parameters, settings)
-                try:
-                    await _refuse_error(response)
-                    yield _whole(response, ending)
-                finally:
-                    # Closing the connection in mid-answer cancels the query.
-                    response.close()
+            with span(_summary(sql), "client", _DATABASE):
+                async with asyncio.timeout(self._stream_timeout):
+                    response = await self._post(sql, parameters, settings)
+                    try:
+                        await _refuse_error(response)
+                        yield _whole(response, ending)
+                    finally:
+                        # Closing the connection in mid-answer cancels the query.
+                        response.close()
         except TimeoutError:
             raise unavailable(
                 f"this took longer than {self._stream_timeout:g} seconds; ask for a shorter range"
@@ -225,6 +231,12 @@ class ClickHouseReader:
                     },
                 )
             return self._client
+
+
+def _summary(sql: str) -> str:
+    """A question's name in traces, which has nothing of what is asked for."""
+    table = _TABLE.search(sql)
+    return f"SELECT {table[1]}" if table else "SELECT"
 
 
 def _problem(code: int | None) -> Problem | None:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from schemas.explanations import explain, shown
+from schemas.tracing import trace_id
 
 log = structlog.get_logger()
 
@@ -152,10 +153,12 @@ def _invalid_request(_: Request, error: RequestValidationError) -> Response:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", path=request.url.path, exc_info=error)
+    trace = trace_id()
     return problem_response(
         Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "something went wrong here, not with your request; the log has it",
+            members={} if trace is None else {"trace_id": trace},
         )
     )
 

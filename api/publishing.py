@@ -23,7 +23,9 @@ from schemas.metrics.edge import (
 from schemas.metrics.instruments import at_scrape, counter, histogram
 from schemas.partitioning import partition_for, partitions_for
 from schemas.servers import KafkaSettings
-from schemas.topics import TOPICS
+from schemas.topics import EVENT_TOPICS, TOPICS
+from schemas.trace_context import TRACE_HEADERS
+from schemas.tracing import carried, current, span
 
 log = structlog.get_logger()
 
@@ -51,6 +53,9 @@ class KafkaUnavailable(Exception):
 
 # aiokafka's C code takes a list and no other sequence, and changes none.
 _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
+
+
+_EVENTS: Final = frozenset(topic.name for topic in EVENT_TOPICS)
 
 
 class Message(NamedTuple):
@@ -147,7 +152,8 @@ class KafkaPublisher:
         """
         began = monotonic()
         try:
-            await self._publish(messages)
+            with span("publish", "producer", {"messaging.system": "kafka"}):
+                await self._publish(_carrying(messages))
         except KafkaUnavailable as error:
             counter(PUBLISH_FAILURES, error.reason).inc()
             raise
@@ -323,6 +329,22 @@ class KafkaPublisher:
         for batch in (*held._pending_batches, *chain.from_iterable(held._batches.values())):  # noqa: SLF001
             if not batch.future.done():
                 batch.future.set_exception(KafkaError("the producer is given up"))
+
+
+def _carrying(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages with the trace that they come of: events only where it is recorded."""
+    parent = current()
+    if parent is None:
+        return messages
+    headers = carried()
+    return [
+        each
+        if each.topic in _EVENTS and not parent.recorded
+        else each._replace(
+            headers=[*(it for it in each.headers if it[0] not in TRACE_HEADERS), *headers]
+        )
+        for each in messages
+    ]
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:

@@ -16,6 +16,7 @@ from api.app import create_app
 from api.measuring.serving import must_be_free
 from api.problems import MEDIA_TYPE, Problem, problem_response
 from api.settings import ApiSettings
+from api.tracing import traced
 
 MAX_HEAD_BYTES: Final = 65_536
 KEEP_ALIVE_SECONDS: Final = 75
@@ -81,7 +82,7 @@ def serve(settings: ApiSettings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     ending = asyncio.Event()
     config = uvicorn.Config(
-        create_app(settings, ending=ending),
+        traced(create_app(settings, ending=ending)),
         host=settings.host,
         port=settings.port,
         http=BoundedHttp,

@@ -13,6 +13,7 @@ from schemas.meters import MetersSettings
 from schemas.plans import PlansSettings
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.stripe_account import StripeSettings
+from schemas.tracing import TracingSettings
 
 
 def _rate_limit(text: str) -> str:
@@ -31,6 +32,7 @@ class ApiSettings(
     MetersSettings,
     StripeSettings,
     MediaSettings,
+    TracingSettings,
     KafkaSettings,
     ClickHouseSettings,
 ):

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.identity.access import Access
 from api.measuring.requests import name_route
 from api.problems import Problem, problem_response
+from api.tracing import ROUTE
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -38,6 +39,7 @@ class Shortcut:
         ):
             await self._app(scope, receive, send)
             return
+        scope[ROUTE] = self._path
         try:
             name_route(scope, self._path)
             request = Request(scope, receive)

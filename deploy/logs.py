@@ -4,12 +4,15 @@ import logging
 
 import structlog
 
+from schemas.tracing import current
+
 
 def configure_logs(level: int = logging.INFO) -> None:
     """Sets up structlog, and the libraries that use the standard logging, for this process."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        _add_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
@@ -35,3 +38,13 @@ def configure_logs(level: int = logging.INFO) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     # Retried inside aiokafka; what lasts is reported by the process itself.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def _add_trace(
+    _: structlog.typing.WrappedLogger, __: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """By its trace a line is found among those of other processes, and beside its spans."""
+    if (running := current()) is not None:
+        line["trace_id"] = f"{running.trace_id:032x}"
+        line["span_id"] = f"{running.span_id:016x}"
+    return line

@@ -1,7 +1,9 @@
 """A message that a worker writes to Kafka."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from schemas.tracing import carried
 
 
 class Message(NamedTuple):
@@ -12,3 +14,11 @@ class Message(NamedTuple):
     key: bytes
     value: bytes
     headers: Sequence[tuple[str, bytes]] = ()
+
+
+def carrying_trace(messages: Iterable[Message]) -> Iterable[Message]:
+    """The messages with headers by which the running trace goes on in who reads them."""
+    headers = carried()
+    if not headers:
+        return messages
+    return [each._replace(headers=[*each.headers, *headers]) for each in messages]

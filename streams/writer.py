@@ -15,7 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from schemas.servers import KafkaSettings
-from streams.messages import Message
+from streams.messages import Message, carrying_trace
 
 REQUEST_BYTES: Final = 4 << 20
 BATCH_BYTES: Final = 1 << 19
@@ -81,7 +81,7 @@ class Writer:
     async def write(self, messages: Iterable[Message]) -> None:
         """Returns when Kafka has confirmed all. Raises its error when one is refused."""
         places: dict[_Place, list[Entry]] = {}
-        for topic, partition, key, value, headers in messages:
+        for topic, partition, key, value, headers in carrying_trace(messages):
             places.setdefault((topic, partition), []).append((key, value, list(headers)))
         await asyncio.gather(*(self._submit(place, entries) for place, entries in places.items()))
 

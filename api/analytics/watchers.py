@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -222,7 +223,8 @@ class LiveRoom:
         async with self._asking:
             if self._poller is None:
                 self._position, self._count = await self._questions.end(), None
-                self._poller = asyncio.create_task(self._follow())
+                # It is not part of the request that happens to be the first.
+                self._poller = asyncio.create_task(self._follow(), context=Context())
                 self._poller.add_done_callback(self._poller_ended)
 
     async def _stop(self) -> None:

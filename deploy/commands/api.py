@@ -17,11 +17,13 @@ def api() -> None:
     from schemas.media import MediaNotUsable
     from schemas.meters import InvalidMeters
     from schemas.plans import InvalidPlans
+    from schemas.tracing import tracing
 
     settings = read_settings_or_exit(ApiSettings)
     configure_logs()
     try:
-        serve(settings)
+        with tracing(settings, "weir-api"):
+            serve(settings)
     except InvalidPlans as error:
         sys.stderr.write(f"weir api: the plans cannot be used:\n{error}\n")
         raise typer.Exit(EX_CONFIG) from None

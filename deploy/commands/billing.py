@@ -12,6 +12,7 @@ def billing() -> None:
     from deploy.logs import configure_logs
     from schemas.meters import InvalidMeters, read_meters
     from schemas.plans import InvalidPlans, read_catalogue
+    from schemas.tracing import tracing
     from streams.billing.process import run
     from streams.billing.settings import BillingSettings
 
@@ -26,7 +27,9 @@ def billing() -> None:
         raise SystemExit(EX_CONFIG) from None
     configure_logs()
     # Not uvloop: see deploy.commands.quotas.
-    raise SystemExit(asyncio.run(run(settings, meters, catalogue)))
+    with tracing(settings, "weir-billing"):
+        code = asyncio.run(run(settings, meters, catalogue))
+    raise SystemExit(code)
 
 
 NOT_REPORTED = (

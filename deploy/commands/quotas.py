@@ -11,6 +11,7 @@ def quotas() -> None:
 
     from deploy.logs import configure_logs
     from schemas.plans import InvalidPlans, read_catalogue
+    from schemas.tracing import tracing
     from streams.quotas.process import run
     from streams.quotas.settings import QuotasSettings
 
@@ -23,4 +24,6 @@ def quotas() -> None:
     configure_logs()
     # Not uvloop: on a connection that Kafka's end has closed it raises RuntimeError, which
     # aiokafka's clients do not expect.
-    raise SystemExit(asyncio.run(run(settings, catalogue)))
+    with tracing(settings, "weir-quotas"):
+        code = asyncio.run(run(settings, catalogue))
+    raise SystemExit(code)

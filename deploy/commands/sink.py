@@ -8,6 +8,7 @@ def sink() -> None:
     import asyncio
 
     from deploy.logs import configure_logs
+    from schemas.tracing import tracing
     from streams.sink.process import run
     from streams.sink.settings import SinkSettings
 
@@ -15,4 +16,6 @@ def sink() -> None:
     configure_logs()
     # Not uvloop: on a connection that Kafka's end has closed it raises RuntimeError, which
     # aiokafka's clients do not expect (seen when the broker was killed).
-    raise SystemExit(asyncio.run(run(settings)))
+    with tracing(settings, "weir-sink"):
+        code = asyncio.run(run(settings))
+    raise SystemExit(code)

@@ -7,10 +7,13 @@ def social() -> None:
 
     from deploy.logs import configure_logs
     from schemas.settings import read_settings_or_exit
+    from schemas.tracing import tracing
     from streams.social.process import run
     from streams.social.settings import SocialSettings
 
     settings = read_settings_or_exit(SocialSettings)
     configure_logs()
     # Not uvloop: see deploy.commands.quotas.
-    raise SystemExit(asyncio.run(run(settings)))
+    with tracing(settings, "weir-social"):
+        code = asyncio.run(run(settings))
+    raise SystemExit(code)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from schemas.billing import identifier_of
 from schemas.limits import MAX_NAME_CHARACTERS
+from schemas.tracing import span
 from streams.billing.reports import Report
 from streams.billing.subscriptions import metadata_of
 from streams.failures import Invalid, Overloaded, Retryable
@@ -71,6 +72,7 @@ class StripeAccount:
         identifier = identifier_of(report.customer_id, report.report_id)
         try:
             await _answered(
+                "meter_events.create",
                 self._client.v1.billing.meter_events.create_async(
                     {
                         "event_name": report.meter,
@@ -83,7 +85,7 @@ class StripeAccount:
                     },
                     # Rejections that come later name this key, and no identifier.
                     {"idempotency_key": f"{identifier}.{attempt}" if attempt else identifier},
-                )
+                ),
             )
         except Invalid as refusal:
             if refusal.detail.startswith(_NO_METER):
@@ -97,6 +99,7 @@ class StripeAccount:
         """Takes a report back."""
         identifier = identifier_of(report.customer_id, report.report_id)
         await _answered(
+            "meter_event_adjustments.create",
             self._client.v1.billing.meter_event_adjustments.create_async(
                 {
                     "event_name": report.meter,
@@ -104,18 +107,21 @@ class StripeAccount:
                     "cancel": {"identifier": identifier},
                 },
                 {"idempotency_key": f"{identifier}.cancel.{attempt}"},
-            )
+            ),
         )
 
     async def person(self, customer_id: str) -> Person:
         """The customer as it is now."""
-        customer: Customer = await _answered(self._client.v1.customers.retrieve_async(customer_id))
+        customer: Customer = await _answered(
+            "customers.retrieve", self._client.v1.customers.retrieve_async(customer_id)
+        )
         if getattr(customer, "deleted", False):
             return Person(customer_id, None, is_deleted=True, subscriptions=())
         found = await _answered(
+            "subscriptions.list",
             self._client.v1.subscriptions.list_async(
                 {"customer": customer_id, "status": "all", "limit": _MAX_SUBSCRIPTIONS}
-            )
+            ),
         )
         return Person(
             customer_id,
@@ -127,12 +133,15 @@ class StripeAccount:
     async def name_user(self, customer_id: str, user_id: str) -> None:
         """Writes down at Stripe whose customer it is."""
         await _answered(
-            self._client.v1.customers.update_async(customer_id, {"metadata": {"user_id": user_id}})
+            "customers.update",
+            self._client.v1.customers.update_async(customer_id, {"metadata": {"user_id": user_id}}),
         )
 
     async def rejections(self, event_id: str) -> list[tuple[str, str]]:
         """What a thin event tells of reports that were not counted: identifier and reason."""
-        event = await _answered(self._client.v2.core.events.retrieve_async(event_id))
+        event = await _answered(
+            "events.retrieve", self._client.v2.core.events.retrieve_async(event_id)
+        )
         data = event.to_dict().get("data") or {}
         reason = data.get("reason") or {}
         found = []
@@ -151,12 +160,13 @@ def user_of(metadata: Mapping[str, str]) -> str | None:
     return named if named and _USER.fullmatch(named) else None
 
 
-async def _answered(call: Awaitable[_Answer]) -> _Answer:
+async def _answered(name: str, call: Awaitable[_Answer]) -> _Answer:
     import aiohttp
     import stripe
 
     try:
-        return await call
+        with span(f"stripe {name}", "client"):
+            return await call
     except stripe.RateLimitError as error:
         raise RateLimited(_seconds(error)) from None
     except stripe.AuthenticationError:

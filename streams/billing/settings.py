@@ -9,9 +9,12 @@ from schemas.meters import MetersSettings
 from schemas.plans import PlansSettings
 from schemas.servers import KafkaSettings
 from schemas.stripe_account import StripeSettings
+from schemas.tracing import TracingSettings
 
 
-class BillingSettings(KafkaSettings, StripeSettings, MetersSettings, PlansSettings):
+class BillingSettings(
+    KafkaSettings, StripeSettings, MetersSettings, PlansSettings, TracingSettings
+):
     """Environment of the billing worker; times in seconds unless the name says otherwise."""
 
     group: Annotated[

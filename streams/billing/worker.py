@@ -37,7 +37,7 @@ from streams.group.table import KeyedTable
 from streams.group.table_folder import tables_of
 from streams.group.table_lane import TableLane
 from streams.group.topics import Description
-from streams.group.work_lane import MAX_IN_LANE, Slot, Work, WorkLane, drain
+from streams.group.work_lane import MAX_IN_LANE, Slot, Work, WorkLane, drain, traced
 from streams.lag import ConsumerLag
 from streams.records import Record
 from streams.writer import Writer
@@ -116,16 +116,26 @@ class BillingWorker:
         self._app.tables.add(self._table)
         # What bounds reports is how many calls are under way; a lane only bounds what is read.
         self._usage = self._reading(
-            settings, USAGE_COMMANDS, "report_usage", self._reporter.report_usage
+            settings, USAGE_COMMANDS, "report_usage", "usage report", self._reporter.report_usage
         )
         self._others = {
             self._reading(
-                settings, STRIPE_EVENTS, "apply_stripe_event", customers.apply_stripe_event
+                settings,
+                STRIPE_EVENTS,
+                "apply_stripe_event",
+                "stripe event",
+                customers.apply_stripe_event,
             ): asyncio.Semaphore(STRIPE_EVENTS_AT_ONCE),
             **{
-                self._reading(settings, each, f"meter_usage_{number}", meter.meter_usage): (
-                    asyncio.Semaphore(MAX_IN_LANE)
-                )
+                # All events are looked at here: none of them begins a trace.
+                self._reading(
+                    settings,
+                    each,
+                    f"meter_usage_{number}",
+                    "metering",
+                    meter.meter_usage,
+                    begins=False,
+                ): asyncio.Semaphore(MAX_IN_LANE)
                 for number, each in enumerate(events)
             },
         }
@@ -139,14 +149,17 @@ class BillingWorker:
         settings: BillingSettings,
         topic: Topic,
         agent: str,
+        span: str,
         work: Acting,
+        *,
+        begins: bool = True,
     ) -> Reading[WorkLane]:
+        """`span` names the work in traces; `begins`: also of messages that are in none."""
         name = settings.topic(topic.name)
 
         def take(lane: WorkLane, record: Record, event: Event) -> None:
-            lane.submit(
-                event, record, _work(partial(work, TopicPartition(name, lane.partition), record))
-            )
+            acting = _work(partial(work, TopicPartition(name, lane.partition), record))
+            lane.submit(event, record, traced(span, name, record, acting, begins=begins))
 
         return Reading(self._app, self._log, name, agent=agent, take=take, failed=self._member.fail)
 

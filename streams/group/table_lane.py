@@ -6,7 +6,7 @@ of it is confirmed, in the order of the log. Changes that are not confirmed yet 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
@@ -15,7 +15,7 @@ from streams.group.lease import Lease
 from streams.group.places import Put, deletion_header
 from streams.group.reading import Event
 from streams.group.table import KeyedStore
-from streams.messages import Message
+from streams.messages import Message, carrying_trace
 from streams.records import Record
 from streams.writer import Writer, Written
 
@@ -38,7 +38,7 @@ class Flight:
     event: Event | None = None
     record: Record | None = None
     puts: Sequence[Put] = ()
-    outputs: Sequence[Message] = ()
+    outputs: Iterable[Message] = ()
     user_key: bytes = b""
     outcome: bytes = b""
     done: asyncio.Future[None] | None = None
@@ -131,6 +131,8 @@ class TableLane:
 
     def submit(self, flight: Flight) -> None:
         """Its changes are seen by `get` from now on."""
+        # What writes them does so for many at once, and knows no trace.
+        flight.outputs = carrying_trace(flight.outputs)
         for key, value in flight.puts:
             self._over[key] = value, flight
         if flight.outcome:

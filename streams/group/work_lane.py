@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
+from schemas.tracing import consumed
 from streams.group.reading import Event
 from streams.records import Record
 
@@ -29,6 +30,17 @@ class Slot:
 
 
 Work = Callable[[Slot], Coroutine[object, object, None]]
+
+
+def traced(name: str, topic: str, record: Record, work: Work, *, begins: bool = True) -> Work:
+    """The work as a span of the trace that the message is part of; `begins`: see `consumed`."""
+
+    async def begun(slot: Slot) -> None:
+        described = {"messaging.system": "kafka", "messaging.destination.name": topic}
+        with consumed(name, record.headers, described, begins=begins):
+            await work(slot)
+
+    return begun
 
 
 @dataclass(slots=True, eq=False)

@@ -21,6 +21,7 @@ from schemas.quotas import (
     decision_id_for,
     refusal_id_for,
 )
+from schemas.tracing import consumed
 from streams.dead_letters import refused
 from streams.failures import Invalid
 from streams.group.places import Place, Put, is_older, place_of
@@ -74,15 +75,17 @@ class Accountant:
         self._topic_id = topic_id
         self._partitions = partitions
         self._reply_partitions = reply_partitions
+        self._traced = {"messaging.system": "kafka", "messaging.destination.name": topic}
 
     def take(self, lane: TableLane, record: Record, event: Event) -> None:
         """Decides about the record's command, and submits what follows for the event."""
-        try:
-            flight = self._flight(lane, record, event)
-        except Invalid as failure:
-            letter = self._dead_letter(lane, record, failure)
-            flight = Flight(event, record, outputs=[letter])
-        lane.submit(flight)
+        with consumed("quota decision", record.headers, self._traced):
+            try:
+                flight = self._flight(lane, record, event)
+            except Invalid as failure:
+                letter = self._dead_letter(lane, record, failure)
+                flight = Flight(event, record, outputs=[letter])
+            lane.submit(flight)
 
     def _flight(self, lane: TableLane, record: Record, event: Event) -> Flight:
         command = read_command(record, lane.partition, self._partitions)

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from schemas.plans import PlansSettings
 from schemas.servers import KafkaSettings
+from schemas.tracing import TracingSettings
 
 
-class QuotasSettings(KafkaSettings, PlansSettings):
+class QuotasSettings(KafkaSettings, PlansSettings, TracingSettings):
     """Environment of the quotas worker; times in seconds unless the name says otherwise."""
 
     group: Annotated[

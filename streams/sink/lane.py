@@ -21,6 +21,7 @@ from streams.sink.ownership import LogWentBack, NotOwner
 from streams.sink.records import Made, Row
 from streams.sink.rows import CHUNK, Destination, encode_rows
 from streams.sink.settings import SinkSettings
+from streams.sink.traces import storing
 
 log = structlog.get_logger()
 
@@ -215,7 +216,8 @@ class Lane:
                 await self._patiently(lambda: self._write_dead_letters(made))
             rows = await self._patiently(lambda: self._new_rows(batch, made))
             if rows:
-                await self._insert(batch.span, encode_rows(rows))
+                with storing(self._parts.destination.table, batch.span, batch.records):
+                    await self._insert(batch.span, encode_rows(rows))
             self._stored_to = batch.span.last + 1
             self.measures.stored(len(batch.records), made, len(rows))
             return True

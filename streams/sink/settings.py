@@ -6,9 +6,10 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.servers import ClickHouseSettings, KafkaSettings
+from schemas.tracing import TracingSettings
 
 
-class SinkSettings(KafkaSettings, ClickHouseSettings):
+class SinkSettings(KafkaSettings, ClickHouseSettings, TracingSettings):
     """Environment of the sink process; times in seconds unless the name says otherwise."""
 
     group: Annotated[

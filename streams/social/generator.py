@@ -17,6 +17,7 @@ from schemas.generation import (
     PostVariant,
 )
 from schemas.media import open_media
+from schemas.tracing import span
 from streams.failures import Retryable
 from streams.social.generator_settings import GeneratorSettings
 from streams.social.journal import CaptionPart, Journal, PicturePart, Remembered
@@ -157,7 +158,8 @@ class Generator:
     ) -> CaptionPart:
         part = known
         if part is None:
-            text = await self._provider.caption(job, number, tally)
+            with span("caption"):
+                text = await self._provider.caption(job, number, tally)
             made = CaptionPart(
                 caption=text, stub=self._provider.stub, usage=list(tally.uses.values())
             )
@@ -175,7 +177,8 @@ class Generator:
     ) -> PicturePart:
         part = known
         if part is None:
-            made = await self._provider.picture(job, number, tally)
+            with span("picture"):
+                made = await self._provider.picture(job, number, tally)
 
             async def keep() -> PicturePart:
                 stored = PicturePart(

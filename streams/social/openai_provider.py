@@ -19,6 +19,7 @@ from schemas.metrics.instruments import counter
 from schemas.metrics.social import ERRORS, RETRIES
 from schemas.posts import MAX_VARIANTS, PLATFORMS
 from schemas.prices import Prices, read_prices
+from schemas.tracing import span
 from streams.social.generator_settings import GeneratorSettings
 from streams.social.openai_answers import (
     REFUSED,
@@ -152,8 +153,9 @@ class OpenAIProvider:
             tally.called(model)
             try:
                 # The client's own time-out is of each read: bytes that trickle in never end it.
-                async with asyncio.timeout(within):
-                    answer = await call()
+                with span("openai", "client", {"gen_ai.request.model": model}):
+                    async with asyncio.timeout(within):
+                        answer = await call()
             except ProviderFailure as failure:
                 counter(ERRORS, model, failure.reason).inc()
                 self._problems.pop(model, None)

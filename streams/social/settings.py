@@ -6,10 +6,11 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.servers import KafkaSettings
+from schemas.tracing import TracingSettings
 from streams.social.generator_settings import GeneratorSettings
 
 
-class SocialSettings(KafkaSettings, GeneratorSettings):
+class SocialSettings(KafkaSettings, GeneratorSettings, TracingSettings):
     """Environment of the social worker; times in seconds unless the name says otherwise."""
 
     group: Annotated[

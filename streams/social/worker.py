@@ -16,7 +16,7 @@ from streams.group.log_reader import LogReader
 from streams.group.member import WATCH_SECONDS, Member
 from streams.group.reading import Event, Reading
 from streams.group.topics import Description
-from streams.group.work_lane import WorkLane, drain
+from streams.group.work_lane import WorkLane, drain, traced
 from streams.lag import ConsumerLag
 from streams.records import Record
 from streams.social.generator import Generator
@@ -121,11 +121,13 @@ class SocialWorker:
 
     def _admit(self, lane: WorkLane, record: Record, event: Event) -> None:
         place = TopicPartition(self._requests.topic, lane.partition)
-        lane.submit(event, record, partial(self._posts.admit, place, record))
+        work = partial(self._posts.admit, place, record)
+        lane.submit(event, record, traced("admission", place.topic, record, work))
 
     def _generate(self, lane: WorkLane, record: Record, event: Event) -> None:
         place = TopicPartition(self._jobs.topic, lane.partition)
-        lane.submit(event, record, partial(self._posts.generate_social_post, place, record))
+        work = partial(self._posts.generate_social_post, place, record)
+        lane.submit(event, record, traced("generation", place.topic, record, work))
 
     async def _open_lanes(self, *_: object, **__: object) -> None:
         self._drop_lanes()
