@@ -204,12 +204,18 @@ def _record_own_requests(app: FastAPI, settings: ApiSettings) -> None:
     # dashboard that is open asks for ever. Nor are the pages the API.
     left_out = ("/analytics", "/sites", "/healthz", "/readyz", *page_paths(settings.pages_folder))
     beginnings = tuple(f"{path}/" for path in left_out)
+    server = settings.client_arguments()
     app.add_middleware(
         AnalyticsMiddleware,
         transport=KafkaTransport(
-            settings.bootstrap_servers,
+            server["bootstrap_servers"],
             topic_prefix=settings.topic_prefix,
             compression=settings.compression,
+            security_protocol=server["security_protocol"],
+            ssl_context=server["ssl_context"],
+            sasl_mechanism=server["sasl_mechanism"],
+            sasl_username=server["sasl_plain_username"],
+            sasl_password=server["sasl_plain_password"],
         ),
         source="weir",
         user=user_of,

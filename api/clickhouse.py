@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from api.problems import Problem, unavailable
 from schemas.migrations import APPLIED_MIGRATIONS, Migration, schema_problem
 from schemas.servers import ClickHouseSettings
+from schemas.tls import client_context
 
 Row = Sequence[object]
 
@@ -149,15 +150,18 @@ class ClickHouseReader:
     async def _post(
         self, sql: str, parameters: Mapping[str, object], settings: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
+        server = self._settings.clickhouse_arguments()
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    ssl=client_context(server["ca_cert"] or "") if server["secure"] else True,
+                ),
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=self._timeout, sock_read=_SILENCE_SECONDS
                 ),
                 read_bufsize=_READ_AHEAD_BYTES,
             )
-        server = self._settings.client_arguments()
         _, bound = bind_query(sql, dict(parameters))
         # In a form: a URL could be too long for what filters hold.
         form = aiohttp.FormData(default_to_multipart=True)
@@ -189,7 +193,7 @@ class ClickHouseReader:
         async with self._opening:
             if self._client is None:
                 self._client = await clickhouse_connect.get_async_client(
-                    **self._settings.client_arguments(),
+                    **self._settings.clickhouse_arguments(),
                     database=self._settings.database,
                     send_receive_timeout=self._timeout,
                     connect_timeout=self._timeout,

@@ -203,7 +203,7 @@ class Weir:
     def query(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Rows straight from ClickHouse."""
         settings = self.clickhouse
-        with get_client(**settings.client_arguments(), database=settings.database) as client:
+        with get_client(**settings.clickhouse_arguments(), database=settings.database) as client:
             return [tuple(row) for row in client.query(sql, parameters=parameters).result_rows]
 
     async def produce(
@@ -251,7 +251,7 @@ class Weir:
 
     async def _drop(self) -> None:
         await self.drop_topics()
-        with get_client(**self.clickhouse.client_arguments()) as client:
+        with get_client(**self.clickhouse.clickhouse_arguments()) as client:
             client.command(f"DROP DATABASE IF EXISTS {self.name}")
 
 
