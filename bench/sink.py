@@ -62,7 +62,7 @@ def messages(count: int) -> list[tuple[bytes, bytes]]:
 async def fill(weir: Weir, made: list[tuple[bytes, bytes]]) -> None:
     """Writes the messages to `page-views`, as fast as Kafka takes them."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        **weir.kafka.client_arguments(),
         enable_idempotence=True,
         max_batch_size=262_144,
         compression_type="lz4",
