@@ -211,11 +211,17 @@ def _own_events(settings: ApiSettings) -> "WeirClient":
     from weir_sdk import WeirClient
     from weir_sdk.kafka import KafkaTransport
 
+    server = settings.client_arguments()
     return WeirClient(
         transport=KafkaTransport(
-            settings.bootstrap_servers,
+            server["bootstrap_servers"],
             topic_prefix=settings.topic_prefix,
             compression=settings.compression,
+            security_protocol=server["security_protocol"],
+            ssl_context=server["ssl_context"],
+            sasl_mechanism=server["sasl_mechanism"],
+            sasl_username=server["sasl_plain_username"],
+            sasl_password=server["sasl_plain_password"],
         )
     )
 

@@ -20,6 +20,7 @@ from schemas.metrics.edge import QUESTION_DURATION
 from schemas.metrics.instruments import histogram
 from schemas.migrations import APPLIED_MIGRATIONS, Migration, schema_problem
 from schemas.servers import ClickHouseSettings
+from schemas.tls import client_context
 from schemas.tracing import span
 
 Row = Sequence[object]
@@ -172,15 +173,18 @@ class ClickHouseReader:
     async def _post(
         self, sql: str, parameters: Mapping[str, object], settings: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
+        server = self._settings.clickhouse_arguments()
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    ssl=client_context(server["ca_cert"] or "") if server["secure"] else True,
+                ),
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=self._timeout, sock_read=_SILENCE_SECONDS
                 ),
                 read_bufsize=_READ_AHEAD_BYTES,
             )
-        server = self._settings.client_arguments()
         _, bound = bind_query(sql, dict(parameters))
         # In a form: a URL could be too long for what filters hold.
         form = aiohttp.FormData(default_to_multipart=True)
@@ -212,7 +216,7 @@ class ClickHouseReader:
         async with self._opening:
             if self._client is None:
                 self._client = await clickhouse_connect.get_async_client(
-                    **self._settings.client_arguments(),
+                    **self._settings.clickhouse_arguments(),
                     database=self._settings.database,
                     send_receive_timeout=self._timeout,
                     connect_timeout=self._timeout,

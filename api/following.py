@@ -75,7 +75,8 @@ class TopicFollower:
         patience: float = REQUEST_SECONDS,
     ) -> None:
         """`topics`: their names in the registry. `patience`: seconds that an answer may take."""
-        self._servers = settings.bootstrap_servers
+        self._settings = settings
+        self._kafka = f"Kafka at {settings.bootstrap_servers}"
         self._topics = tuple(settings.topic(name) for name in topics)
         self._take = take
         self._start = start
@@ -127,7 +128,7 @@ class TopicFollower:
             try:
                 await self._read()
             except _CONSUMER_ERRORS as error:
-                reason = f"Kafka at {self._servers} cannot be reached: {type(error).__name__}"
+                reason = f"{self._kafka} cannot be reached: {type(error).__name__}"
             except (_Behind, _MadeAnew, _TopicMissing) as error:
                 reason = str(error)
             except asyncio.CancelledError:
@@ -135,7 +136,7 @@ class TopicFollower:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                reason = f"Kafka at {self._servers} cannot be reached"
+                reason = f"{self._kafka} cannot be reached"
             except Exception:
                 log.exception("topics are not read any more", topics=self._topics)
                 raise
@@ -149,7 +150,7 @@ class TopicFollower:
     async def _read(self) -> None:
         """Reads from where reading ended; returns never. Raises what ends it."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **self._settings.client_arguments(),
             group_id=None,
             enable_auto_commit=False,
             # Where it stood is gone: the topic was made anew, or Kafka was away for longer than it
@@ -285,7 +286,7 @@ class TopicFollower:
         if self._idle and any(
             self._positions[each] == position < due[each] for each, position in stood.items()
         ):
-            raise _Behind(f"Kafka at {self._servers} does not send what it has")
+            raise _Behind(f"Kafka at {self._settings.bootstrap_servers} does not send what it has")
 
     def _notice_made_anew(
         self, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]

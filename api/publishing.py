@@ -280,7 +280,7 @@ class KafkaPublisher:
     async def _connect(self) -> None:
         self._lost.clear()
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap_servers,
+            **self._settings.client_arguments(),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

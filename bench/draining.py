@@ -20,7 +20,7 @@ async def written(
 
     Raises TimeoutError, or RuntimeError with the worker's last lines when it ended.
     """
-    consumer = AIOKafkaConsumer(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    consumer = AIOKafkaConsumer(**weir.kafka.client_arguments())
     await consumer.start()
     try:
         consumer.assign(

@@ -81,7 +81,7 @@ async def of_each_format(services: Services, weir: Weir, say: Callable[[str], No
 def _fill(weir: Weir) -> None:
     settings = weir.clickhouse
     with clickhouse_connect.get_client(
-        **settings.client_arguments(), database=settings.database
+        **settings.clickhouse_arguments(), database=settings.database
     ) as client:
         # Rollups are not asked here.
         for (view,) in client.query(

@@ -142,7 +142,7 @@ def _fill(weir: Weir, size: int, now: datetime) -> float:
     since = int(now.timestamp() * 1000 - size * step)
     began = perf_counter()
     with clickhouse_connect.get_client(
-        **settings.client_arguments(), database=settings.database, send_receive_timeout=600
+        **settings.clickhouse_arguments(), database=settings.database, send_receive_timeout=600
     ) as client:
         for first in range(0, size, AT_ONCE):
             client.command(
@@ -183,7 +183,7 @@ def _scanned(weir: Weir, now: datetime, reach: timedelta) -> tuple[float, float]
     settings = weir.clickhouse
     took = []
     with clickhouse_connect.get_client(
-        **settings.client_arguments(), database=settings.database
+        **settings.clickhouse_arguments(), database=settings.database
     ) as client:
         for _ in range(7):
             began = perf_counter()

@@ -62,7 +62,7 @@ def messages(count: int) -> list[tuple[bytes, bytes]]:
 async def fill(weir: Weir, made: list[tuple[bytes, bytes]]) -> None:
     """Writes the messages to `page-views`, as fast as Kafka takes them."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        **weir.kafka.client_arguments(),
         enable_idempotence=True,
         max_batch_size=262_144,
         compression_type="lz4",
@@ -108,7 +108,7 @@ def _rows_a_second(weir: Weir, sink: ManagedProcess) -> float:
     """From the first rows to the last; asked seldom, on one connection, to cost little itself."""
     settings = weir.clickhouse
     with clickhouse_connect.get_client(
-        **settings.client_arguments(), database=settings.database
+        **settings.clickhouse_arguments(), database=settings.database
     ) as client:
         began, first = 0.0, 0
         while True:
@@ -141,7 +141,7 @@ def _blocks(made: list[tuple[bytes, bytes]]) -> list[bytes]:
 def _raw_insert(weir: Weir, blocks: list[bytes], turn: str) -> float:
     settings = weir.clickhouse
     with clickhouse_connect.get_client(
-        **settings.client_arguments(), database=settings.database
+        **settings.clickhouse_arguments(), database=settings.database
     ) as client:
         began = perf_counter()
         for number, block in enumerate(blocks):

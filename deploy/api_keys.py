@@ -46,7 +46,7 @@ async def read_keys(settings: KafkaSettings) -> Listing:
     """All keys and sites and their uses. Raises KafkaAway or TopicsMissing."""
     listing = Listing()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
+        **settings.client_arguments(),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
@@ -74,9 +74,7 @@ async def read_keys(settings: KafkaSettings) -> Listing:
 
 async def write_key(settings: KafkaSettings, key: AnyKey) -> None:
     """Returns when Kafka has it. Raises TopicsMissing, or KafkaAway; then it may have it too."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True
-    )
+    producer = AIOKafkaProducer(**settings.client_arguments(), acks="all", enable_idempotence=True)
     async with _opened(producer, settings):
         _require(settings, (await producer.client.fetch_all_metadata()).topics())
         await producer.send_and_wait(

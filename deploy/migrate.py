@@ -40,13 +40,13 @@ def apply_migrations(settings: ClickHouseSettings, say: Callable[[str], None]) -
     when the server cannot be reached or refuses.
     """
     migrations = load_migrations()
-    with clickhouse_connect.get_client(**settings.client_arguments()) as server:
+    with clickhouse_connect.get_client(**settings.clickhouse_arguments()) as server:
         server.command(
             "CREATE DATABASE IF NOT EXISTS {database:Identifier}",
             parameters={"database": settings.database},
         )
     with clickhouse_connect.get_client(
-        **settings.client_arguments(),
+        **settings.clickhouse_arguments(),
         database=settings.database,
         send_receive_timeout=STATEMENT_TIMEOUT,
     ) as client:

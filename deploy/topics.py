@@ -21,7 +21,7 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
 
     Raises aiokafka's KafkaError when the cluster cannot be reached or refuses.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**settings.client_arguments())
     await admin.start()
     try:
         existing = set(await admin.list_topics())
@@ -50,7 +50,7 @@ async def topic_problems(settings: KafkaSettings) -> list[str]:
 
     Raises aiokafka's KafkaError when the cluster cannot be reached.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**settings.client_arguments())
     await admin.start()
     try:
         existing = set(await admin.list_topics())

@@ -53,7 +53,7 @@ class Writer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **settings.client_arguments(),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

@@ -3,9 +3,9 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -14,7 +14,7 @@ import aiohttp
 
 from deploy.local.kafka import LocalKafka
 from deploy.local.managed_process import ManagedProcess
-from deploy.local.ports import free_port
+from deploy.local.ports import LOOPBACK, free_port
 
 
 @dataclass
@@ -99,6 +99,21 @@ async def answers_pings(url: str, alive: Callable[[], bool] = lambda: True) -> N
             await asyncio.sleep(0.05)
 
 
+async def accepts(port: int, alive: Callable[[], bool]) -> None:
+    """Returns when somebody listens; fails when the process has ended, or after a minute."""
+    deadline = monotonic() + 60
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:
+            if not alive() or monotonic() > deadline:
+                raise AssertionError(f"nobody listens on port {port}") from None
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+
+
 class Service(Protocol):
     """A server that can be killed and started again on its data, at the same address."""
 
@@ -110,12 +125,16 @@ class Service(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """Where they are, and how to kill and start them."""
+    """Where they are, and how to kill and start them.
+
+    `credentials`: the settings by which they let clients in, by their names in the environment.
+    """
 
     kafka_servers: str
     clickhouse_url: str
     kafka: Service
     clickhouse: Service
+    credentials: Mapping[str, str] = field(default_factory=dict)
 
 
 def started_services(folder: Path) -> AbstractAsyncContextManager[Services]:

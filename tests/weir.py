@@ -60,6 +60,7 @@ class Weir:
         self.environment = {
             "KAFKA_BOOTSTRAP_SERVERS": services.kafka_servers,
             "CLICKHOUSE_URL": f"{services.clickhouse_url}/{name}",
+            **services.credentials,
             "WEIR_TOPIC_PREFIX": f"{name}.",
             "WEIR_SINK_GROUP": name,
             "WEIR_SINK_SESSION_TIMEOUT": "3",
@@ -79,14 +80,34 @@ class Weir:
 
     @property
     def kafka(self) -> KafkaSettings:
-        return KafkaSettings(
-            bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"],
-            topic_prefix=self.environment["WEIR_TOPIC_PREFIX"],
-        )
+        return KafkaSettings.model_validate(self.environment)
 
     @property
     def clickhouse(self) -> ClickHouseSettings:
-        return ClickHouseSettings(url=self.environment["CLICKHOUSE_URL"])
+        return ClickHouseSettings.model_validate(self.environment)
+
+    @property
+    def librdkafka(self) -> dict[str, str]:
+        """The properties with which clients built on librdkafka reach Kafka."""
+        server = self.kafka.client_arguments()
+        properties = {
+            "bootstrap.servers": server["bootstrap_servers"],
+            "security.protocol": server["security_protocol"],
+        }
+        if server["sasl_plain_username"]:
+            properties |= {
+                "sasl.mechanism": server["sasl_mechanism"],
+                "sasl.username": server["sasl_plain_username"],
+                "sasl.password": server["sasl_plain_password"] or "",
+            }
+        if self.kafka.ssl_ca_file:
+            properties["ssl.ca.location"] = self.kafka.ssl_ca_file
+        return properties
+
+    @property
+    def kcat_options(self) -> list[str]:
+        """The same as kcat's options."""
+        return [word for pair in self.librdkafka.items() for word in ("-X", "=".join(pair))]
 
     def topic(self, name: str) -> str:
         return self.kafka.topic(name)
@@ -205,16 +226,14 @@ class Weir:
     def query(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Rows straight from ClickHouse."""
         settings = self.clickhouse
-        with get_client(**settings.client_arguments(), database=settings.database) as client:
+        with get_client(**settings.clickhouse_arguments(), database=settings.database) as client:
             return [tuple(row) for row in client.query(sql, parameters=parameters).result_rows]
 
     async def produce(
         self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None]]
     ) -> None:
         """Writes messages (key, value) to a topic of the registry as any producer would."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"], enable_idempotence=True
-        )
+        producer = AIOKafkaProducer(**self.kafka.client_arguments(), enable_idempotence=True)
         await producer.start()
         try:
             sent = [
@@ -238,7 +257,7 @@ class Weir:
 
     async def drop_topics(self) -> None:
         """Deletes the topics with all that lies on them, and returns when they are gone."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"])
+        admin = AIOKafkaAdminClient(**self.kafka.client_arguments())
         await admin.start()
         try:
             names = [self.topic(topic.name) for topic in TOPICS]
@@ -253,7 +272,7 @@ class Weir:
 
     async def _drop(self) -> None:
         await self.drop_topics()
-        with get_client(**self.clickhouse.client_arguments()) as client:
+        with get_client(**self.clickhouse.clickhouse_arguments()) as client:
             client.command(f"DROP DATABASE IF EXISTS {self.name}")
 
 
@@ -279,8 +298,8 @@ async def all_taken(weir: Weir) -> bool:
 
 async def lag_of(weir: Weir, group: str, topics: Sequence[Topic]) -> int:
     """How many messages of these topics the group has not committed. Raises KafkaError."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    consumer = AIOKafkaConsumer(bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    admin = AIOKafkaAdminClient(**weir.kafka.client_arguments())
+    consumer = AIOKafkaConsumer(**weir.kafka.client_arguments())
     await admin.start()
     try:
         await consumer.start()

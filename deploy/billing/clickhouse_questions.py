@@ -49,7 +49,7 @@ def opened_questions(settings: ClickHouseSettings) -> Iterator[Questions]:
 
     with _said(settings.address):
         client = clickhouse_connect.get_client(
-            **settings.client_arguments(),
+            **settings.clickhouse_arguments(),
             database=settings.database,
             connect_timeout=5,
             send_receive_timeout=SECONDS,

@@ -34,9 +34,7 @@ async def send_commands(settings: KafkaSettings, commands: Iterable[UsageCommand
     """
     once = list(dict.fromkeys(commands))
     topic = settings.topic(USAGE_COMMANDS.name)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True
-    )
+    producer = AIOKafkaProducer(**settings.client_arguments(), acks="all", enable_idempotence=True)
     async with _opened(producer, settings):
         metadata = await producer.client.fetch_all_metadata()
         if topic not in metadata.topics():

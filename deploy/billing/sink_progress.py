@@ -24,10 +24,9 @@ async def has_stored(
 
     Topics without messages are stored. Raises aiokafka's KafkaError.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers, enable_auto_commit=False
-    )
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    server = settings.client_arguments()
+    consumer = AIOKafkaConsumer(**server, enable_auto_commit=False)
+    admin = AIOKafkaAdminClient(**server)
     deadline = monotonic() + seconds
     await consumer.start()
     try:

@@ -117,7 +117,7 @@ def _clickhouse_problem(settings: "ClickHouseSettings") -> str | None:
 
     try:
         with clickhouse_connect.get_client(
-            **settings.client_arguments(), database=settings.database, connect_timeout=3
+            **settings.clickhouse_arguments(), database=settings.database, connect_timeout=3
         ) as client:
             rows = client.query(APPLIED_MIGRATIONS).result_rows
     except DatabaseError as error:

@@ -82,7 +82,7 @@ class BillingWorker:
         customers = Customers(account, self._calling, self._writer, outputs, catalogue, clock)
         events = metered(meters)
         membership = Membership(
-            settings.bootstrap_servers,
+            settings,
             settings.group,
             instance_of(settings.folder),
             tables_of(settings.folder),

@@ -7,7 +7,9 @@ from pathlib import Path
 import faust
 from faust.tables.manager import TableManager
 from faust.types import TransportT
+from faust.types.auth import CredentialsT
 
+from schemas.servers import KafkaClientArguments, KafkaSettings
 from streams.group.lease import Lease
 from streams.group.transport import LeasingTransport
 
@@ -20,13 +22,29 @@ class Membership:
     `revoke_timeout`: how long giving partitions up may take.
     """
 
-    servers: str
+    kafka: KafkaSettings
     group: str
     instance: str
     datadir: Path
     session_timeout: float
     revoke_timeout: float
     standby_replicas: int = 0
+
+
+def _credentials(server: KafkaClientArguments) -> CredentialsT | None:
+    """The same as Faust says it; it has no word for the protocol itself."""
+    match server["security_protocol"]:
+        case "PLAINTEXT":
+            return None
+        case "SSL":
+            return faust.SSLCredentials(server["ssl_context"])
+        case "SASL_PLAINTEXT" | "SASL_SSL":
+            return faust.SASLCredentials(
+                mechanism=server["sasl_mechanism"],
+                username=server["sasl_plain_username"],
+                password=server["sasl_plain_password"],
+                ssl_context=server["ssl_context"],
+            )
 
 
 class _Tables(TableManager):
@@ -53,9 +71,11 @@ class GroupApp(faust.App):
         self._drains = drains
         self.begins: dict[str, dict[int, int]] = {topic: {} for topic in topics}
         timeout = membership.session_timeout
+        server = membership.kafka.client_arguments()
         super().__init__(
             membership.group,
-            broker=[f"kafka://{each.strip()}" for each in membership.servers.split(",")],
+            broker=[f"kafka://{each.strip()}" for each in server["bootstrap_servers"].split(",")],
+            broker_credentials=_credentials(server),
             datadir=membership.datadir,
             TableManager=_Tables,
             web_enabled=False,

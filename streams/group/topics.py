@@ -170,7 +170,7 @@ async def described_for(
     settings: KafkaSettings, needed: Sequence[Topic], group: str, like: Topic
 ) -> dict[str, Description]:
     """As `described`, for a worker of this group. Raises aiokafka's KafkaError too."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**settings.client_arguments())
     try:
         await admin.start()
         topics = await described(admin, settings, needed, like)

@@ -67,7 +67,7 @@ class QuotasWorker:
             reply_partitions=topics[REPLIES.name].partitions,
         )
         membership = Membership(
-            settings.bootstrap_servers,
+            settings,
             settings.group,
             instance_of(settings.folder),
             tables_of(settings.folder),

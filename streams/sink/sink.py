@@ -55,7 +55,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self._store = ClickHouseStore(settings, insert_timeout=settings.insert_timeout)
         self._making = asyncio.Lock()
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **settings.client_arguments(),
             group_id=settings.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -71,7 +71,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
             isolation_level="read_committed",
         )
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **settings.client_arguments(),
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
@@ -94,7 +94,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     async def connect(self) -> None:
         """Reaches Kafka. Raises aiokafka's KafkaError when it cannot; may be called again."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.bootstrap_servers)
+        admin = AIOKafkaAdminClient(**self._settings.client_arguments())
         try:
             await admin.start()
         except KafkaError:

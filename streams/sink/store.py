@@ -111,7 +111,7 @@ class ClickHouseStore:
             if self._client is None:
                 try:
                     self._client = await clickhouse_connect.get_async_client(
-                        **self._settings.client_arguments(),
+                        **self._settings.clickhouse_arguments(),
                         database=self._settings.database,
                         send_receive_timeout=self._timeout,
                         compress=False,

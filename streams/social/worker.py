@@ -59,7 +59,7 @@ class SocialWorker:
         requests = settings.topic(GENERATION_REQUESTS.name)
         jobs = settings.topic(GENERATION_JOBS.name)
         membership = Membership(
-            settings.bootstrap_servers,
+            settings,
             settings.group,
             instance_of(settings.folder),
             settings.folder / "faust",

@@ -20,9 +20,7 @@ class LogOfTopics:
             for topic in topics
             for number in range(topic.partitions)
         ]
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"]
-        )
+        self._consumer = AIOKafkaConsumer(**weir.kafka.client_arguments())
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()

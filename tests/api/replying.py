@@ -53,7 +53,7 @@ def a_result(user_id: str = "alice") -> GenerationResult:
 async def write(weir: Weir, expected: Expected, value: bytes, *, key: bytes | None = None) -> None:
     """Writes a message where a worker writes the reply that is expected."""
     headers = dict(expected.headers)
-    producer = AIOKafkaProducer(bootstrap_servers=weir.kafka.bootstrap_servers)
+    producer = AIOKafkaProducer(**weir.kafka.client_arguments())
     async with producer:
         await producer.send_and_wait(
             weir.topic(REPLIES.name),

@@ -102,7 +102,7 @@ async def exporting(
 
 def command(weir: Weir, statement: str) -> None:
     settings = weir.clickhouse
-    with get_client(**settings.client_arguments(), database=settings.database) as client:
+    with get_client(**settings.clickhouse_arguments(), database=settings.database) as client:
         client.command(statement)
 
 

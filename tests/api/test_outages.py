@@ -329,7 +329,7 @@ async def says(weir: Weir, part: str, text: str) -> bool:
 
 def command(weir: Weir, statement: str) -> None:
     settings = weir.clickhouse
-    with get_client(**settings.client_arguments(), database=settings.database) as client:
+    with get_client(**settings.clickhouse_arguments(), database=settings.database) as client:
         client.command(statement)
 
 

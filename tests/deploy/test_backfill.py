@@ -46,7 +46,7 @@ Key = tuple[str, int, str, bool, str, int]
 def settings(services: Services) -> Iterator[ClickHouseSettings]:
     """A database of the version before, as its migrator left it; gone at the end."""
     chosen = ClickHouseSettings(url=f"{services.clickhouse_url}/test_{uuid4().hex[:12]}")
-    with get_client(**chosen.client_arguments()) as server:
+    with get_client(**chosen.clickhouse_arguments()) as server:
         server.command(f"CREATE DATABASE {chosen.database}")
         try:
             with connected(chosen) as client:
@@ -65,7 +65,7 @@ def settings(services: Services) -> Iterator[ClickHouseSettings]:
 
 
 def connected(settings: ClickHouseSettings) -> Client:
-    return get_client(**settings.client_arguments(), database=settings.database)
+    return get_client(**settings.clickhouse_arguments(), database=settings.database)
 
 
 def made(number: int, *, new: bool) -> Row:

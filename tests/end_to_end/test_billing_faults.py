@@ -131,7 +131,7 @@ async def kept_workers(stage: Stage) -> list[Kept]:
 async def begin_again(weir: Weir) -> None:
     """The group reads conversions from their beginning, once Kafka takes it for empty."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=weir.kafka.bootstrap_servers,
+        **weir.kafka.client_arguments(),
         group_id=weir.environment["WEIR_BILLING_GROUP"],
         enable_auto_commit=False,
     )

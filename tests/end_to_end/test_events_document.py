@@ -68,10 +68,23 @@ async def test_every_json_document_is_accepted(weir: Weir) -> None:
         assert answer.status == 202, answer.body
 
 
+def _aiokafka_arguments(weir: Weir) -> str:
+    context = f'__import__("ssl").create_default_context(cafile={weir.kafka.ssl_ca_file!r})'
+    return ", ".join(
+        f"{name}={context if name == 'ssl_context' and value else repr(value)}"
+        for name, value in weir.kafka.client_arguments().items()
+    )
+
+
 def here(weir: Weir, text: str) -> str:
     """The example with this Weir's addresses and topics."""
     text = text.replace("http://127.0.0.1:8000", weir.url)
-    text = text.replace("127.0.0.1:9092", weir.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    for example, as_here in {
+        'bootstrap_servers="127.0.0.1:9092"': _aiokafka_arguments(weir),
+        '"bootstrap.servers": "127.0.0.1:9092"': orjson.dumps(weir.librdkafka).decode()[1:-1],
+        "-b 127.0.0.1:9092": shlex.join(weir.kcat_options),
+    }.items():
+        text = text.replace(example, as_here)
     for topic in EVENT_TOPICS:
         text = re.sub(rf'(?<=["\s]){topic.name}(?=["\s])', weir.topic(topic.name), text)
     return text

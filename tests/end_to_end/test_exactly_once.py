@@ -12,7 +12,7 @@ import pytest
 from deploy.local.managed_process import ManagedProcess
 from deploy.topics import create_topics
 from tests.load import Load, send, stored_exactly
-from tests.services import started_services
+from tests.secure_services import secure_services
 from tests.weir import Weir, all_taken, throwaway_weir
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
@@ -101,7 +101,7 @@ async def test_clickhouse_killed_at_random_moments_loses_and_doubles_nothing(
     tmp_path: Path,
 ) -> None:
     chance = Random(5)
-    async with started_services(tmp_path) as own, throwaway_weir(own, tmp_path) as weir:
+    async with secure_services(tmp_path) as own, throwaway_weir(own, tmp_path) as weir:
         load = Load(seed=6)
         sink = weir.start_sink(SMALL_BATCHES)
         for _ in range(KILLS):
@@ -116,7 +116,7 @@ async def test_clickhouse_killed_at_random_moments_loses_and_doubles_nothing(
 
 async def test_kafka_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
     chance = Random(7)
-    async with started_services(tmp_path) as own, throwaway_weir(own, tmp_path) as weir:
+    async with secure_services(tmp_path) as own, throwaway_weir(own, tmp_path) as weir:
         sink = weir.start_sink(SMALL_BATCHES)
         api = await weir.start_api({"WEIR_PUBLISH_TIMEOUT": "1"})
         load = Load(seed=8)

@@ -331,7 +331,7 @@ def messages(topic: Topic, random: Random) -> Written:
 
 async def write(weir: Weir, topic: Topic, lying: Written) -> None:
     producer = AIOKafkaProducer(
-        bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        **weir.kafka.client_arguments(),
         max_request_size=2_097_152,
         enable_idempotence=True,
         linger_ms=5,

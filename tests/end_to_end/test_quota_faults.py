@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.managed_process import ManagedProcess
 from tests.quota_load import QuotaLoad
-from tests.services import started_services
+from tests.secure_services import secure_services
 from tests.weir import Weir, all_taken, throwaway_weir
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
@@ -129,7 +129,7 @@ async def test_workers_killed_under_load_charge_each_answered_spend_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two minutes: a worker killed every few seconds, disks lost, Kafka killed in between."""
-    async with started_services(tmp_path) as own, throwaway_weir(own, tmp_path) as weir:
+    async with secure_services(tmp_path) as own, throwaway_weir(own, tmp_path) as weir:
         workers, edges = await prepared(weir)
         chance = Random(2)
         kills = 0

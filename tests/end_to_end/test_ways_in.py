@@ -169,9 +169,7 @@ async def http_cloud_events_in_batches(weir: Weir, events: Sequence[Event]) -> N
 
 
 async def aiokafka(make: Callable[[Event], Outgoing], weir: Weir, events: Sequence[Event]) -> None:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"], enable_idempotence=True
-    )
+    producer = AIOKafkaProducer(**weir.kafka.client_arguments(), enable_idempotence=True)
     async with producer:
         sent = [
             await producer.send(
@@ -196,7 +194,7 @@ async def confluent_kafka(
 
     producer = Producer(
         {
-            "bootstrap.servers": weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+            **weir.librdkafka,
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
         }
@@ -225,7 +223,7 @@ async def kcat(
     for topic, messages in lines.items():
         process = await asyncio.create_subprocess_exec(
             required_program("kcat"),
-            *("-P", "-b", weir.environment["KAFKA_BOOTSTRAP_SERVERS"]),
+            *("-P", *weir.kcat_options),
             *("-t", weir.topic(topic), "-K", r"\t"),
             *("-X", "topic.partitioner=murmur2_random"),
             *(argument for header in headers for argument in ("-H", header)),
@@ -241,9 +239,15 @@ def over_http(weir: Weir) -> WeirClient:
 
 
 def over_kafka(weir: Weir) -> WeirClient:
+    server = weir.kafka.client_arguments()
     transport = KafkaTransport(
-        weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        server["bootstrap_servers"],
         topic_prefix=weir.environment["WEIR_TOPIC_PREFIX"],
+        security_protocol=server["security_protocol"],
+        ssl_context=server["ssl_context"],
+        sasl_mechanism=server["sasl_mechanism"],
+        sasl_username=server["sasl_plain_username"],
+        sasl_password=server["sasl_plain_password"],
     )
     return WeirClient(transport=transport, source="ways-in")
 
@@ -393,7 +397,7 @@ async def partitions_of(running: Weir, partitioner: str) -> list[int | None]:
 
     producer = Producer(
         {
-            "bootstrap.servers": running.environment["KAFKA_BOOTSTRAP_SERVERS"],
+            **running.librdkafka,
             "partitioner": partitioner,
         }
     )

@@ -20,17 +20,19 @@ def test_local_servers_are_found_by_their_ports(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_url_names_server_user_and_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLICKHOUSE_URL", "https://reader:secret@example.net/stats")
+    monkeypatch.setenv("CLICKHOUSE_URL", "https://reader:hidden@example.net/stats")
     settings = read_settings(ClickHouseSettings)
     assert settings.database == "stats"
-    assert settings.client_arguments() == {
+    assert settings.clickhouse_arguments() == {
         "host": "example.net",
         "port": 8443,
         "secure": True,
         "username": "reader",
-        "password": "secret",
+        "password": "hidden",
+        "verify": True,
+        "ca_cert": None,
     }
-    assert "secret" not in repr(settings)
+    assert "hidden" not in repr(settings)
 
 
 def test_every_problem_is_said_at_once_without_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.kafka.jars import Progress, fetch
 from deploy.local.ports import LOOPBACK, free_port
+from schemas.servers import KafkaSettings
 
 _NODE_ID = 1
 _READINESS_GROUP = "weir-readiness"
@@ -32,12 +33,16 @@ class LocalKafka:
     """A single Kafka broker on loopback, its data in `data_dir`, ready for `port`.
 
     The port may be another one at each start. Call `prepare`, then run `command()`.
+    `properties` are added to the broker's, `format_options` to the command that formats its
+    folder. Its readiness is asked for by `client`, as anybody would unless something else is given.
     """
 
     data_dir: Path
     port: int
     heap: str = "512m"
-    properties: dict[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    format_options: Sequence[str] = ()
+    client: KafkaSettings | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -112,11 +117,12 @@ class LocalKafka:
         from aiokafka.admin import AIOKafkaAdminClient
         from aiokafka.errors import KafkaError
 
+        client = self.client or KafkaSettings.model_validate(
+            {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
+        )
         while True:
             _require(alive)
-            admin = AIOKafkaAdminClient(
-                bootstrap_servers=self.bootstrap_servers, request_timeout_ms=5_000
-            )
+            admin = AIOKafkaAdminClient(**client.client_arguments(), request_timeout_ms=5_000)
             try:
                 await admin.start()
                 # The first question about any group makes a new broker create the topic of
@@ -140,6 +146,7 @@ class LocalKafka:
             f"--cluster-id={cluster_id}",
             f"--config={self._properties_file}",
             "--ignore-formatted",
+            *self.format_options,
         ]
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -184,11 +191,11 @@ class LocalKafka:
         properties = {
             "process.roles": "broker,controller",
             "node.id": str(_NODE_ID),
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
+            "listeners": f"CLIENTS://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{controller}",
+            "advertised.listeners": f"CLIENTS://{LOOPBACK}:{self.port}",
             "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "CLIENTS",
+            "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.quorum.voters": f"{_NODE_ID}@{LOOPBACK}:{controller}",
             "log.dirs": str(self.data_dir / "log"),
             # One broker has one copy of everything.
@@ -222,7 +229,8 @@ class LocalKafka:
             "log.cleaner.threads": "1",
             "num.network.threads": "2",
             "num.io.threads": "4",
-        } | self.properties
+            **self.properties,
+        }
         return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 

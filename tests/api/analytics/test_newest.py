@@ -111,7 +111,7 @@ async def table(services: Services) -> AsyncIterator[Table]:
     name = f"test_{uuid4().hex[:12]}"
     settings = ClickHouseSettings(url=f"{services.clickhouse_url}/{name}")
     apply_migrations(settings, lambda _: None)
-    with get_client(**settings.client_arguments(), database=name) as client:
+    with get_client(**settings.clickhouse_arguments(), database=name) as client:
         clickhouse = Asked(settings, client)
         yield Table(client, StoredEvents(clickhouse, lambda: NOW + A_WHILE, TOPICS), clickhouse)
         client.command(f"DROP DATABASE {name}")

@@ -81,7 +81,7 @@ async def produce(
 ) -> None:
     """Writes messages with headers, compressed."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=weir.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        **weir.kafka.client_arguments(),
         enable_idempotence=True,
         compression_type="gzip",
         max_request_size=4_000_000,

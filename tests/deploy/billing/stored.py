@@ -145,7 +145,7 @@ class Stored:
 
     def _insert(self, rows: dict[str, list[Row]]) -> None:
         settings = self._weir.clickhouse
-        with get_client(**settings.client_arguments(), database=settings.database) as client:
+        with get_client(**settings.clickhouse_arguments(), database=settings.database) as client:
             for table, of_table in rows.items():
                 names: Sequence[str] = list(of_table[0])
                 client.insert(

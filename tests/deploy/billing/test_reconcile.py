@@ -84,9 +84,7 @@ async def commands_for(weir: Weir, customer: str) -> list[UsageCommand]:
 async def all_commands(weir: Weir) -> list[UsageCommand]:
     topic = weir.topic(USAGE_COMMANDS.name)
     found = []
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=weir.kafka.bootstrap_servers, auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(**weir.kafka.client_arguments(), auto_offset_reset="earliest")
     async with consumer:
         partitions = [TopicPartition(topic, each) for each in range(USAGE_COMMANDS.partitions)]
         consumer.assign(partitions)

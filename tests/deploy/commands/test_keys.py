@@ -58,7 +58,7 @@ async def on_kafka(weir: Weir, topic: str) -> bytes:
     """All that lies on a topic of one partition, in one piece."""
     consumer = AIOKafkaConsumer(
         weir.topic(topic),
-        bootstrap_servers=weir.kafka.bootstrap_servers,
+        **weir.kafka.client_arguments(),
         auto_offset_reset="earliest",
     )
     async with consumer:

@@ -149,7 +149,7 @@ async def test_what_was_planned_a_day_ago_is_not_sent_again(
             ),
             then,
         )
-        admin = AIOKafkaAdminClient(bootstrap_servers=stage.weir.kafka.bootstrap_servers)
+        admin = AIOKafkaAdminClient(**stage.weir.kafka.client_arguments())
         await admin.start()
         commands = stage.weir.topic("usage-commands")
         topic_id = (await describe(admin, [commands]))[commands].topic_id

@@ -100,7 +100,7 @@ class Caller:
 
     async def messages(self, topic: str) -> list[ConsumerRecord]:
         """All that lies on a topic now."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._weir.kafka.bootstrap_servers)
+        consumer = AIOKafkaConsumer(**self._weir.kafka.client_arguments())
         await consumer.start()
         try:
             name = self._weir.topic(topic)
@@ -129,7 +129,7 @@ class Caller:
 
     async def committed(self) -> Mapping[int, int]:
         """How far the worker's group has committed the commands, by partition."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._weir.kafka.bootstrap_servers)
+        admin = AIOKafkaAdminClient(**self._weir.kafka.client_arguments())
         await admin.start()
         try:
             offsets = await admin.list_consumer_group_offsets(
@@ -144,7 +144,7 @@ class Caller:
 
     async def members(self) -> int:
         """How many workers the group has, once it is settled; else 0."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._weir.kafka.bootstrap_servers)
+        admin = AIOKafkaAdminClient(**self._weir.kafka.client_arguments())
         await admin.start()
         try:
             group = self._weir.environment["WEIR_QUOTAS_GROUP"]
@@ -177,11 +177,9 @@ class Caller:
 async def calling(weir: Weir) -> AsyncIterator[Caller]:
     """A caller that listens as long as the block runs."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=weir.kafka.bootstrap_servers, enable_idempotence=True, linger_ms=0
+        **weir.kafka.client_arguments(), enable_idempotence=True, linger_ms=0
     )
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=weir.kafka.bootstrap_servers, fetch_max_wait_ms=100
-    )
+    consumer = AIOKafkaConsumer(**weir.kafka.client_arguments(), fetch_max_wait_ms=100)
     await producer.start()
     await consumer.start()
     partition = TopicPartition(weir.topic("replies"), REPLY_PARTITION)

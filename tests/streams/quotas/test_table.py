@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from faust.types import TP
 
+from schemas.servers import KafkaSettings
 from streams.group.app import GroupApp, Membership
 from streams.group.folder import own_folder
 from streams.group.lease import Lease
@@ -25,7 +26,12 @@ COMMAND = remembered_key(USER, uuid4())
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[KeyedStore]:
     membership = Membership(
-        "127.0.0.1:1", "group", "one", tables_of(tmp_path), session_timeout=6, revoke_timeout=12
+        KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+        "group",
+        "one",
+        tables_of(tmp_path),
+        session_timeout=6,
+        revoke_timeout=12,
     )
     app = GroupApp(membership, Lease(6), ["commands"])
     failures: list[BaseException] = []

@@ -261,7 +261,7 @@ async def test_what_a_transaction_took_back_is_not_decided_and_its_marks_stop_no
     user = f"user-{uuid4()}"
     key = user.encode()
     producer = AIOKafkaProducer(
-        bootstrap_servers=worker.weir.kafka.bootstrap_servers, transactional_id=str(uuid4())
+        **worker.weir.kafka.client_arguments(), transactional_id=str(uuid4())
     )
     await producer.start()
     for ends_well in (True, False, True):

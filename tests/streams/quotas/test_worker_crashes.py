@@ -223,7 +223,7 @@ async def test_another_takes_over_what_a_killed_worker_had(quotas: Weir, caller:
 async def rewrite(weir: Weir, caller: Caller, user: str) -> None:
     """Writes the user's first account again, as a worker would that was frozen since."""
     old = (await account_records(caller, user))[0]
-    producer = AIOKafkaProducer(bootstrap_servers=weir.kafka.bootstrap_servers)
+    producer = AIOKafkaProducer(**weir.kafka.client_arguments())
     await producer.start()
     await producer.send_and_wait(
         weir.topic("quota-accounts"), old.value, old.key, partition=old.partition

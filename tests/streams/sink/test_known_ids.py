@@ -31,7 +31,7 @@ async def store(weir: Weir) -> AsyncIterator[ClickHouseStore]:
 
 def arrived(weir: Weir, *rows: tuple[str, int, UUID, int, datetime], incarnation: int = 7) -> None:
     settings = weir.clickhouse
-    with get_client(**settings.client_arguments(), database=settings.database) as client:
+    with get_client(**settings.clickhouse_arguments(), database=settings.database) as client:
         client.insert(
             "known_ids",
             [(*row, incarnation) for row in rows],

@@ -31,9 +31,7 @@ class Stream:
         messages: Sequence[tuple[bytes | None, bytes]],
         partition: int | None = None,
     ) -> None:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.weir.kafka.bootstrap_servers, enable_idempotence=True
-        )
+        producer = AIOKafkaProducer(**self.weir.kafka.client_arguments(), enable_idempotence=True)
         await producer.start()
         try:
             await asyncio.gather(
@@ -66,7 +64,7 @@ class Stream:
     async def read(self, topic: str, model: type[_Model]) -> list[_Model]:
         """All that lies on a topic now."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.weir.kafka.bootstrap_servers, auto_offset_reset="earliest"
+            **self.weir.kafka.client_arguments(), auto_offset_reset="earliest"
         )
         await consumer.start()
         try:
@@ -91,7 +89,7 @@ class Stream:
     async def new(self, topic: str, model: type[_Model]) -> AsyncIterator[AsyncIterator[_Model]]:
         """What comes to a topic from now on, as it comes: read once, so that it costs little."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.weir.kafka.bootstrap_servers, auto_offset_reset="earliest"
+            **self.weir.kafka.client_arguments(), auto_offset_reset="earliest"
         )
         await consumer.start()
         try:
