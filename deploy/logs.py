@@ -35,3 +35,8 @@ def configure_logs(level: int = logging.INFO) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     # Retried inside aiokafka; what lasts is reported by the process itself.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def say(line: str) -> None:
+    """Logs what a process has to say before it has begun."""
+    structlog.get_logger().warning(line)

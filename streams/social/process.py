@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 from schemas.media import MediaNotUsable
-from schemas.topics import QUOTA_COMMANDS
 from streams.group import process
 from streams.group.folder import own_folder
 from streams.group.topics import described_for
@@ -29,15 +28,16 @@ async def _work(settings: SocialSettings) -> None:
 
     async def problems() -> dict[str, str]:
         if worker is None:
-            return {"social": f"waits for Kafka at {settings.bootstrap_servers}"}
+            return {"social": "is starting"}
         return worker.problems()
 
     async with health_server(
         settings.health_host, settings.health_port, problems, setting="WEIR_SOCIAL_PORT"
     ):
         with own_folder(settings.folder, worker="social", setting="WEIR_SOCIAL_DIR"):
-            ask = partial(described_for, settings, NEEDED, settings.group, QUOTA_COMMANDS)
-            topics = await process.from_kafka(settings, ask)
+            topics = await process.from_kafka(
+                partial(described_for, settings, NEEDED, settings.group)
+            )
             try:
                 async with opened_generator(settings, _utc_now) as generator:
                     worker = SocialWorker(settings, generator, topics)
