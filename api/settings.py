@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from api.identity.rate_limits import limit_of
+from api.identity.limit import limit_of
 from api.identity.settings import TokenSettings, long_enough
 from api.pages.settings import PagesSettings, web_address
 from schemas.media import MediaSettings

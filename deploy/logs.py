@@ -48,3 +48,8 @@ def _add_trace(
         line["trace_id"] = f"{running.trace_id:032x}"
         line["span_id"] = f"{running.span_id:016x}"
     return line
+
+
+def say(line: str) -> None:
+    """Logs what a process has to say before it has begun."""
+    structlog.get_logger().warning(line)

@@ -1,13 +1,14 @@
-"""Creates the registry's topics, and says where an existing one differs."""
+"""The registry's topics on Kafka: creates them, and says which are missing, unusable, or differ."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
@@ -15,55 +16,78 @@ from schemas.topics import TOPICS, Topic
 SPREAD_SECONDS: Final = 15.0
 """How long a topic that was created may take until a broker lists it."""
 
+_RULES: Final = frozenset({"cleanup.policy", "message.timestamp.type"})
+"""Settings that Weir's promises rest on; of others an operator may have reasons to differ."""
 
-async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> list[str]:
-    """Creates what is missing and returns a sentence for each existing topic that differs.
 
-    Raises aiokafka's KafkaError when the cluster cannot be reached or refuses.
+@dataclass(frozen=True, slots=True)
+class TopicProblem:
+    """What is wrong with topics, and what to do.
+
+    `kind`: `missing`; `unusable`, no process may start on it; `differs`, which hurts no promise.
+    """
+
+    kind: Literal["missing", "unusable", "differs"]
+    text: str
+
+
+class TopicsNotCreated(Exception):
+    """Kafka refuses to create topics; the message names them, one reason a line."""
+
+
+async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> list[TopicProblem]:
+    """Creates what is missing, and returns what is wrong with what is there.
+
+    Raises TopicsNotCreated, and aiokafka's KafkaError when the cluster cannot be reached.
     """
     admin = AIOKafkaAdminClient(**settings.client_arguments())
-    await admin.start()
     try:
+        await admin.start()
         existing = set(await admin.list_topics())
+        refused: dict[str, list[str]] = {}
         for topic in TOPICS:
             name = settings.topic(topic.name)
-            if name not in existing:
+            if name in existing:
+                continue
+            try:
                 await _create(admin, name, topic, settings.replication_factor)
-                say(f"created topic {name} with {topic.partitions} partitions")
+            except KafkaError as error:
+                refused.setdefault(f"{type(error).__name__}: {error.args[0]}", []).append(name)
+                continue
+            say(f"created topic {name} with {topic.partitions} partitions")
+        if refused:
+            raise TopicsNotCreated(
+                "\n".join(
+                    f"topics cannot be created: {', '.join(names)} ({why})"
+                    for why, names in refused.items()
+                )
+            )
         await _wait_until_there(admin, {settings.topic(topic.name) for topic in TOPICS})
+        return await _problems(admin, settings)
     finally:
         await admin.close()
-    return await topic_problems(settings)
+
+
+async def topic_problems(settings: KafkaSettings) -> list[TopicProblem]:
+    """What is wrong with the registry's topics; nothing when they are as it says.
+
+    Raises aiokafka's KafkaError when the cluster cannot be reached.
+    """
+    admin = AIOKafkaAdminClient(**settings.client_arguments())
+    try:
+        await admin.start()
+        return await _problems(admin, settings)
+    finally:
+        await admin.close()
 
 
 async def _wait_until_there(admin: AIOKafkaAdminClient, names: set[str]) -> None:
-    # The controller answers before each broker knows; what lasts, topic_problems says.
+    # The controller answers before each broker knows; what lasts, the problems say.
     deadline = monotonic() + SPREAD_SECONDS
     while True:
         if names <= set(await admin.list_topics()) or monotonic() > deadline:
             return
         await asyncio.sleep(0.05)
-
-
-async def topic_problems(settings: KafkaSettings) -> list[str]:
-    """A sentence for each topic of the registry that is missing or differs.
-
-    Raises aiokafka's KafkaError when the cluster cannot be reached.
-    """
-    admin = AIOKafkaAdminClient(**settings.client_arguments())
-    await admin.start()
-    try:
-        existing = set(await admin.list_topics())
-        problems = []
-        for topic in TOPICS:
-            name = settings.topic(topic.name)
-            if name in existing:
-                problems += await _differences(admin, name, topic)
-            else:
-                problems.append(f"topic {name} is missing; run `weir topics`")
-        return problems
-    finally:
-        await admin.close()
 
 
 async def _create(
@@ -79,24 +103,92 @@ async def _create(
     for _, code, *message in response.topic_errors:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
-            raise error(f"topic {name}: {' '.join(str(part) for part in message)}")
+            raise error(" ".join(str(part) for part in message))
 
 
-async def _differences(admin: AIOKafkaAdminClient, name: str, topic: Topic) -> list[str]:
-    [description] = await admin.describe_topics([name])
-    partitions = len(description["partitions"])
+async def _problems(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> list[TopicProblem]:
+    existing = set(await admin.list_topics())
+    by_name = {settings.topic(topic.name): topic for topic in TOPICS}
+    there = [name for name in by_name if name in existing]
+    missing = [name for name in by_name if name not in existing]
+    problems = []
+    if missing and there:
+        problems.append(
+            TopicProblem("missing", f"topics are missing: {', '.join(missing)}; run `weir topics`")
+        )
+    elif missing:
+        problems.append(
+            TopicProblem(
+                "missing",
+                f"Kafka at {settings.bootstrap_servers} has none of Weir's topics "
+                f"({missing[0]}, …); run `weir topics`",
+            )
+        )
+    if there:
+        partitions = {
+            each["topic"]: len(each["partitions"]) for each in await admin.describe_topics(there)
+        }
+        configured = await _configurations(admin, there)
+        for name in there:
+            problems += _differences(name, by_name[name], partitions[name], configured[name])
+        problems += _uneven([(name, by_name[name], partitions[name]) for name in there])
+    return problems
+
+
+async def _configurations(
+    admin: AIOKafkaAdminClient, names: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for response in await admin.describe_configs(resources)
+        for _, _, _, name, entries in response.resources
+    }
+
+
+def _differences(
+    name: str, topic: Topic, partitions: int, actual: Mapping[str, str]
+) -> list[TopicProblem]:
     differences = []
     if partitions < topic.partitions:
         differences.append(
-            f"topic {name} has {partitions} partitions, not {topic.partitions}: copies of an "
-            "event meet by partition, so change it only when no copy is under way"
+            TopicProblem(
+                "unusable",
+                f"topic {name} has {partitions} partitions, not {topic.partitions}: copies of an "
+                "event meet by partition, so change it only when no copy is under way",
+            )
         )
-    [response] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    [(_, _, _, _, entries)] = response.resources
-    actual = {entry[0]: entry[1] for entry in entries}
-    differences += [
-        f"topic {name} has {setting}={actual.get(setting)}, not {value}"
-        for setting, value in topic.configuration().items()
-        if actual.get(setting) != value
-    ]
+    for setting, value in topic.configuration().items():
+        found = actual.get(setting)
+        if found == value:
+            continue
+        too_small = setting == "max.message.bytes" and int(found or 0) < int(value)
+        differences.append(
+            TopicProblem(
+                "unusable" if setting in _RULES or too_small else "differs",
+                f"topic {name} has {setting}={found}, not {value}; change it back",
+            )
+        )
     return differences
+
+
+def _uneven(topics: Sequence[tuple[str, Topic, int]]) -> list[TopicProblem]:
+    """A user's messages lie on partitions of the same number of all topics that are keyed so."""
+    by_user = [
+        (name, partitions)
+        for name, topic, partitions in topics
+        if topic.key.startswith(("user_id", "customer_id"))
+        # Fewer than in the registry is said of the topic itself.
+        and partitions >= topic.partitions
+    ]
+    most = max((partitions for _, partitions in by_user), default=0)
+    fewer = [name for name, partitions in by_user if partitions < most]
+    if not fewer:
+        return []
+    return [
+        TopicProblem(
+            "unusable",
+            f"topics that are keyed by user must have as many partitions as each other; give "
+            f"{most} to {', '.join(fewer)}",
+        )
+    ]

@@ -1,5 +1,6 @@
 """Where pictures lie, and what is remembered of posts in the making: a folder, or S3."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -76,10 +77,27 @@ def open_media(settings: MediaSettings) -> ObjectStore:
             retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=REQUEST_SECONDS)},
         )
     except (OSError, ValueError, BaseError) as error:
-        raise MediaNotUsable(
-            f"pictures cannot be stored in {folder or settings.media_url} "
-            f"({type(error).__name__}); check WEIR_MEDIA_URL, and who may write there"
-        ) from None
+        raise _not_usable(settings, type(error).__name__) from None
+
+
+def check_media(settings: MediaSettings) -> None:
+    """Whether it could be opened, without making anything. Raises MediaNotUsable."""
+    folder = settings.media_folder
+    if folder is None:
+        open_media(settings)
+        return
+    nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not nearest.is_dir():
+        raise _not_usable(settings, f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _not_usable(settings, f"{nearest} may not be written")
+
+
+def _not_usable(settings: MediaSettings, why: str) -> MediaNotUsable:
+    return MediaNotUsable(
+        f"pictures cannot be stored in {settings.media_folder or settings.media_url} ({why}); "
+        "check WEIR_MEDIA_URL, and who may write there"
+    )
 
 
 def picture_path(key: str) -> str:

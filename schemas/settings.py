@@ -94,5 +94,5 @@ def _problems(error: ValidationError, kind: type[BaseSettings]) -> list[str]:
         # A default that does not fit is named by its field.
         field = kind.model_fields.get(name)
         name = (field and field.alias) or name
-        problems.append(f"  {name}: {item['msg']}")
+        problems.append(f"  {name}: {item['msg'].removeprefix('Value error, ')}")
     return problems

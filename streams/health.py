@@ -28,10 +28,12 @@ async def health_server(
     process: Process,
     parts: Collection[str],
     look: Look = nothing_to_ask,
+    metrics: bool = True,
 ) -> AsyncIterator[None]:
     """Answers as long as the block runs; port 0: nobody is answered. Raises NotListening.
 
-    `parts`: all that `problems` may name. `look`: brings metrics up to date before they are shown.
+    `parts`: all that `problems` may name. `look`: brings metrics up to date before they are shown,
+    which without `metrics` are not.
     """
     if not port:
         yield
@@ -39,7 +41,8 @@ async def health_server(
     app = web.Application()
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz_of(problems))
-    app.router.add_get("/metrics", _metrics_of(Exposition(process, parts, problems, look)))
+    if metrics:
+        app.router.add_get("/metrics", _metrics_of(Exposition(process, parts, problems, look)))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:

@@ -8,19 +8,10 @@ from typing import Final
 
 import pytest
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings
 
-from api.settings import ApiSettings
-from deploy.access_log.settings import ReplaySettings
-from deploy.edge_client import EdgeSettings
-from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
-from deploy.local.settings import LocalSettings
+from deploy.settings_kinds import KINDS, OTHERS
 from schemas import limits
 from schemas.topics import DAY_MS, TOPICS, Topic
-from streams.billing.settings import BillingSettings
-from streams.quotas.settings import QuotasSettings
-from streams.sink.settings import SinkSettings
-from streams.social.settings import SocialSettings
 
 CHECKOUT: Final = Path(__file__).parents[1]
 DOCS: Final = CHECKOUT / "docs"
@@ -29,19 +20,6 @@ OPERATIONS: Final = DOCS / "operations.md"
 ENV_EXAMPLE: Final = CHECKOUT / ".env.example"
 DOCUMENTS: Final = (README, CHECKOUT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
 
-KINDS: Final[tuple[type[BaseSettings], ...]] = (
-    ApiSettings,
-    SinkSettings,
-    QuotasSettings,
-    BillingSettings,
-    SocialSettings,
-    LocalSettings,
-    EmbeddedClickHouseSettings,
-    ReplaySettings,
-    EdgeSettings,
-)
-# Read beside the settings classes: by an option of `weir replay`, and by the tests.
-OTHERS: Final = {"WEIR_URL": "", "WEIR_TEST_SERVICES": ""}
 SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE)_[A-Z_]+\b")
 NONE: Final = "\N{EN DASH}"
 IGNORED: Final = re.compile(r"\.(?:gz|png|webp|ico|woff2)$")
@@ -105,7 +83,7 @@ def test_every_setting_stands_in_operations_with_its_default() -> None:
         for cells in rows(OPERATIONS)
         if SETTING.fullmatch(cells[0].strip("`"))
     }
-    assert documented == defaults() | {"WEIR_URL": OTHERS["WEIR_URL"]}
+    assert documented == defaults() | {"WEIR_URL": ""}
 
 
 def test_every_setting_stands_in_the_example_with_its_default() -> None:
@@ -124,7 +102,7 @@ def test_every_setting_stands_in_the_example_with_its_default() -> None:
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, ENV_EXAMPLE], ids=lambda each: each.name)
 def test_no_document_names_a_setting_that_does_not_exist(document: Path) -> None:
-    assert set(SETTING.findall(document.read_text())) <= defaults().keys() | OTHERS.keys()
+    assert set(SETTING.findall(document.read_text())) <= defaults().keys() | OTHERS
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)

@@ -7,10 +7,11 @@ from math import ceil
 from time import monotonic
 from typing import Final, Literal
 
-from limits import RateLimitItem, parse_many
+from limits import RateLimitItem
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
+from api.identity.limit import limit_of
 from api.problems import Problem
 from schemas.metrics.edge import RATE_LIMITED
 from schemas.metrics.instruments import counter
@@ -21,27 +22,6 @@ Clock = Callable[[], float]
 
 MAX_SUBJECTS: Final = 100_000
 """So many users, and so many keys, are counted at once in one process; some 250 bytes each."""
-_MAX_AMOUNT: Final = 1_000_000_000
-_MAX_SECONDS: Final = 86_400
-
-
-def limit_of(text: str) -> RateLimitItem | None:
-    """The limit that a setting names, such as `600/minute` or `50/10 seconds`; None for none.
-
-    Raises ValueError, which says what one looks like.
-    """
-    if not text.strip():
-        return None
-    try:
-        [limit] = parse_many(text)
-        fits = 0 < limit.amount <= _MAX_AMOUNT and limit.get_expiry() <= _MAX_SECONDS
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            "must look like 600/minute or 50/10 seconds, over a day at most; empty for no limit"
-        )
-    return limit
 
 
 class RateLimits:

@@ -5,14 +5,14 @@ def social() -> None:
     """Run the social worker (settings from the environment)."""
     import asyncio
 
-    from deploy.logs import configure_logs
-    from schemas.settings import read_settings_or_exit
+    from deploy.logs import configure_logs, say
+    from deploy.preflight.processes import SOCIAL
+    from deploy.preflight.start import started
     from schemas.tracing import tracing
     from streams.social.process import run
-    from streams.social.settings import SocialSettings
 
-    settings = read_settings_or_exit(SocialSettings)
     configure_logs()
+    settings = started(SOCIAL, say)
     # Not uvloop: see deploy.commands.quotas.
     with tracing(settings, "weir-social"):
         code = asyncio.run(run(settings))

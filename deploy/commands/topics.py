@@ -4,25 +4,31 @@ import asyncio
 
 import typer
 
-from schemas.settings import read_settings_or_exit
-
 
 def topics() -> None:
-    """Create the topics that are missing in Kafka, and say which differ; safe to run again."""
+    """Create the topics that are missing in Kafka, and say which differ; safe to run again.
+
+    \b
+    Ends with
+      0    all topics are there, as the registry says
+      1    Kafka broke off; run it again
+      78   settings cannot be used, Kafka cannot be reached or refuses, or topics differ
+    """
     from aiokafka.errors import KafkaError
 
-    from deploy.topics import create_topics
-    from schemas.servers import KafkaSettings
+    from deploy.preflight.processes import CREATE_TOPICS
+    from deploy.preflight.start import refuse, started
+    from deploy.topics import TopicsNotCreated, create_topics
 
-    settings = read_settings_or_exit(KafkaSettings)
+    settings = started(CREATE_TOPICS, typer.echo)
     try:
-        differences = asyncio.run(create_topics(settings, typer.echo))
+        wrong = [each.text for each in asyncio.run(create_topics(settings, typer.echo))]
+    except TopicsNotCreated as error:
+        wrong = str(error).splitlines()
     except KafkaError as error:
         name = type(error).__name__
         typer.echo(f"weir topics: Kafka at {settings.bootstrap_servers}: {name}", err=True)
         raise typer.Exit(1) from None
-    for difference in differences:
-        typer.echo(f"weir topics: {difference}", err=True)
-    if differences:
-        raise typer.Exit(1)
+    if wrong:
+        refuse("weir topics: not all topics are as the registry says:", wrong)
     typer.echo("all topics are there")

@@ -68,10 +68,10 @@ def _up() -> int:
 async def _supervise(settings: "LocalSettings", identity: dict[str, str]) -> int:
     from rich.console import Console
 
-    from deploy.commands.billing import NOT_REPORTED
     from deploy.local.display import display_for
     from deploy.local.parts import weir_parts
     from deploy.local.supervisor import Supervisor
+    from deploy.preflight.processes import NOT_REPORTED
 
     display = display_for(Console())
     if settings.kafka_elsewhere:

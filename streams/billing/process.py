@@ -36,7 +36,7 @@ async def _work(settings: BillingSettings, meters: Meters, catalogue: Catalogue)
 
     async def problems() -> dict[str, str]:
         if worker is None:
-            return {"billing": f"waits for Kafka at {settings.bootstrap_servers}"}
+            return {"billing": "is starting"}
         return worker.problems()
 
     async def look() -> None:
@@ -54,7 +54,7 @@ async def _work(settings: BillingSettings, meters: Meters, catalogue: Catalogue)
         with own_folder(settings.folder, worker="billing", setting="WEIR_BILLING_DIR"):
             needed = (*NEEDED, *metered(meters))
             ask = partial(described_with_ends, settings, needed, settings.group, USAGE_LEDGER)
-            topics, ends = await process.from_kafka(settings, ask)
+            topics, ends = await process.from_kafka(ask)
             forget_other_changelog(settings.folder, topics[USAGE_LEDGER.name].topic_id)
             forget_unusable(settings.folder, ends)
             async with opened_stripe(

@@ -14,16 +14,14 @@ from typing import Final, NoReturn, Protocol, TypeVar
 import structlog
 from aiokafka.errors import KafkaError
 
-from schemas.servers import KafkaSettings
 from streams.group.folder import FolderNotUsable
 from streams.group.lease import LeaseOver
-from streams.group.topics import TopicsNotUsable
 from streams.health import NotListening
 from streams.readiness import notify
 
 log = structlog.get_logger()
 
-CONNECT_SECONDS: Final = 60.0
+ELECTED_SECONDS: Final = 60.0
 EX_TEMPFAIL: Final = 75
 """The exit code that asks for another start (sysexits.h)."""
 
@@ -114,20 +112,15 @@ async def run_worker(
             _end_at_once(name, failure)
 
 
-async def from_kafka(settings: KafkaSettings, ask: Callable[[], Awaitable[_Found]]) -> _Found:
-    """What `ask` finds, once Kafka answers. Raises WorkerFailed."""
-    deadline = monotonic() + CONNECT_SECONDS
+async def from_kafka(ask: Callable[[], Awaitable[_Found]]) -> _Found:
+    """What `ask` finds, once there are leaders and a coordinator. Raises Interrupted."""
+    deadline = monotonic() + ELECTED_SECONDS
     while True:
         try:
             return await ask()
-        except TopicsNotUsable as error:
-            raise WorkerFailed(str(error)) from None
         except KafkaError as error:
             if monotonic() > deadline:
-                raise WorkerFailed(
-                    f"Kafka at {settings.bootstrap_servers} cannot be reached "
-                    f"({type(error).__name__}); check KAFKA_BOOTSTRAP_SERVERS"
-                ) from None
+                raise _interrupted(error) from None
             await asyncio.sleep(0.5)
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     AbstractType,
@@ -25,10 +25,6 @@ from streams.group.log_reader import LogReader
 
 _TAGS = ("tags", TaggedFields)
 _NO_ID = UUID(int=0)
-
-
-class TopicsNotUsable(Exception):
-    """The topics are not as the worker needs them; the message says what to do."""
 
 
 class _Uuid(AbstractType):  # type: ignore[misc] # aiokafka is followed without its types
@@ -122,71 +118,42 @@ class Description(NamedTuple):
 
 
 async def describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Description]:
-    """These topics, by name; one that is missing is left out. Raises aiokafka's KafkaError."""
+    """These topics, by name. Raises aiokafka's KafkaError, for one that is missing too."""
     response = await admin._send_request(_MetadataRequest(names))  # noqa: SLF001, it has no other
     found: dict[str, Description] = {}
     for code, name, topic_id, _, partitions, *_ in response.topics:
         error = for_code(code)
-        if error is UnknownTopicOrPartitionError:
-            continue
         if code:
             raise error(f"topic {name} cannot be described")
         found[name] = Description(topic_id, len(partitions))
     return found
 
 
-async def described(
-    admin: AIOKafkaAdminClient, settings: KafkaSettings, needed: Sequence[Topic], like: Topic
+async def described_for(
+    settings: KafkaSettings, needed: Sequence[Topic], group: str
 ) -> dict[str, Description]:
-    """The topics that a worker needs, by the registry's names.
+    """The topics that a worker of this group needs, by the registry's names.
 
-    Those keyed by user or customer must have as many partitions as `like`: the messages of one lie
-    on partitions of one number. Raises TopicsNotUsable, which says what to do, and aiokafka's
+    That they are there and fit each other was looked at before the start. Raises aiokafka's
     KafkaError.
     """
-    by_name = await describe(admin, [settings.topic(topic.name) for topic in needed])
-    missing = [
-        settings.topic(topic.name) for topic in needed if settings.topic(topic.name) not in by_name
-    ]
-    if missing:
-        raise TopicsNotUsable(f"topics are missing: {', '.join(missing)}; run `weir topics`")
-    topics = {topic.name: by_name[settings.topic(topic.name)] for topic in needed}
-    partitions = topics[like.name].partitions
-    differing = [
-        topic.name
-        for topic in needed
-        if topic.key.startswith(("user_id", "customer_id"))
-        and topics[topic.name].partitions != partitions
-    ]
-    if differing:
-        raise TopicsNotUsable(
-            f"{', '.join(differing)} must have as many partitions as {like.name}, "
-            f"which has {partitions}: a user's messages lie on partitions of the same number"
-        )
-    return topics
-
-
-async def described_for(
-    settings: KafkaSettings, needed: Sequence[Topic], group: str, like: Topic
-) -> dict[str, Description]:
-    """As `described`, for a worker of this group. Raises aiokafka's KafkaError too."""
     admin = AIOKafkaAdminClient(**settings.client_arguments())
     try:
         await admin.start()
-        topics = await described(admin, settings, needed, like)
+        by_name = await describe(admin, [settings.topic(topic.name) for topic in needed])
         # Where no group has ever been, asking for it makes the coordinator: Faust's consumer
         # would log its first answers as errors.
         await admin.find_coordinator(group)
     finally:
         await admin.close()
-    return topics
+    return {topic.name: by_name[settings.topic(topic.name)] for topic in needed}
 
 
 async def described_with_ends(
     settings: KafkaSettings, needed: Sequence[Topic], group: str, changelog: Topic
 ) -> tuple[dict[str, Description], dict[int, int]]:
     """As `described_for`, and where each partition of the worker's changelog ends."""
-    topics = await described_for(settings, needed, group, changelog)
+    topics = await described_for(settings, needed, group)
     reader = LogReader(settings)
     try:
         partitions = range(topics[changelog.name].partitions)

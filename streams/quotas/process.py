@@ -28,7 +28,7 @@ async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
 
     async def problems() -> dict[str, str]:
         if worker is None:
-            return {"quotas": f"waits for Kafka at {settings.bootstrap_servers}"}
+            return {"quotas": "is starting"}
         return worker.problems()
 
     async def look() -> None:
@@ -45,8 +45,7 @@ async def _work(settings: QuotasSettings, catalogue: Catalogue) -> None:
     ):
         with own_folder(settings.folder, worker="quotas", setting="WEIR_QUOTAS_DIR"):
             topics, ends = await process.from_kafka(
-                settings,
-                partial(described_with_ends, settings, NEEDED, settings.group, QUOTA_ACCOUNTS),
+                partial(described_with_ends, settings, NEEDED, settings.group, QUOTA_ACCOUNTS)
             )
             forget_other_changelog(settings.folder, topics[QUOTA_ACCOUNTS.name].topic_id)
             forget_unusable(settings.folder, ends)

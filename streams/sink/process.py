@@ -5,13 +5,11 @@ import contextlib
 import gc
 import signal
 import sys
-from time import monotonic
 from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from streams.failures import Overloaded, Retryable
 from streams.health import NotListening, health_server
 from streams.readiness import notify
 from streams.sink.rows import DESTINATIONS
@@ -20,7 +18,6 @@ from streams.sink.sink import Sink
 
 log = structlog.get_logger()
 
-CONNECT_SECONDS: Final = 60.0
 PARTS: Final = ("sink", "kafka", "clickhouse", *DESTINATIONS)
 
 
@@ -72,7 +69,7 @@ async def _work(sink: Sink, settings: SinkSettings) -> None:
 
 
 async def _run(sink: Sink, settings: SinkSettings) -> None:
-    await _start(sink, settings)
+    await sink.start()
     # What is there now stays; what comes are batches of flat rows without cycles, which a
     # collector that looks at them again and again only slows down.
     gc.freeze()
@@ -93,34 +90,3 @@ async def _say_when_ready(sink: Sink, settings: SinkSettings) -> None:
     await sink.assigned.wait()
     notify("READY=1")
     log.info("sink ready", group=settings.group)
-
-
-async def _start(sink: Sink, settings: SinkSettings) -> None:
-    deadline = monotonic() + CONNECT_SECONDS
-    while True:
-        try:
-            await sink.connect()
-            break
-        except KafkaError as error:
-            if monotonic() > deadline:
-                raise SinkFailed(
-                    f"Kafka at {settings.bootstrap_servers} cannot be reached "
-                    f"({type(error).__name__}); check KAFKA_BOOTSTRAP_SERVERS"
-                ) from None
-            await asyncio.sleep(0.5)
-    if problems := await sink.topic_problems():
-        raise SinkFailed("; ".join(problems))
-    if problem := await _schema_problem(sink, deadline):
-        raise SinkFailed(problem)
-    await sink.start()
-
-
-async def _schema_problem(sink: Sink, deadline: float) -> str | None:
-    # A view that is missing when rows come in never learns of them.
-    while True:
-        try:
-            return await sink.schema_problem()
-        except (Retryable, Overloaded) as error:
-            if monotonic() > deadline:
-                return f"{error}; check CLICKHOUSE_URL, and run `weir migrate`"
-            await asyncio.sleep(0.5)

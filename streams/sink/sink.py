@@ -8,14 +8,12 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.metrics.instruments import at_scrape
 from schemas.metrics.sink import STOPPED
-from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
 from streams.dead_letters import DeadLetterWriter
 from streams.lag import ConsumerLag, Standing
 from streams.sink.batches import position_from
@@ -39,7 +37,6 @@ WATCH_SECONDS: Final = 1.0
 COORDINATOR_SECONDS: Final = 60.0
 HANDOVER_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 2.0
-_STAMPS: Final = "message.timestamp.type"
 
 
 class NoCoordinator(Exception):
@@ -92,43 +89,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         at_scrape(STOPPED, self._stopped)
         self.assigned = asyncio.Event()
 
-    async def connect(self) -> None:
-        """Reaches Kafka. Raises aiokafka's KafkaError when it cannot; may be called again."""
-        admin = AIOKafkaAdminClient(**self._settings.client_arguments())
-        try:
-            await admin.start()
-        except KafkaError:
-            await admin.close()
-            raise
-        self._admin = admin
-
-    async def topic_problems(self) -> list[str]:
-        """Why the sink cannot read the registry's topics; connect() comes first."""
-        admin = self._connected()
-        existing = set(await admin.list_topics())
-        names = [self._settings.topic(name) for name in DESTINATIONS]
-        problems = [
-            f"topic {name} is missing; run `weir topics`" for name in names if name not in existing
-        ]
-        resources = [
-            ConfigResource(ConfigResourceType.TOPIC, name) for name in names if name in existing
-        ]
-        for response in await admin.describe_configs(resources) if resources else []:
-            for _, _, _, name, entries in response.resources:
-                if {entry[0]: entry[1] for entry in entries}.get(_STAMPS) != "LogAppendTime":
-                    problems.append(
-                        f"topic {name} takes its producers' times; set {_STAMPS}=LogAppendTime"
-                    )
-        return problems
-
-    async def schema_problem(self) -> str | None:
-        """What is wrong with ClickHouse's tables, or None. Raises Retryable or Overloaded."""
-        rows = await self._store.rows(APPLIED_MIGRATIONS, {})
-        return schema_problem({int(str(row[0])): str(row[1]) for row in rows}, load_migrations())
-
     async def start(self) -> None:
-        """Joins the group; connect() comes first."""
+        """Joins the group. Raises aiokafka's KafkaError when Kafka cannot be reached."""
         self._failure = asyncio.get_running_loop().create_future()
+        self._admin = AIOKafkaAdminClient(**self._settings.client_arguments())
+        await self._admin.start()
         await self._producer.start()
         await self._consumer.start()
         topics = [self._settings.topic(name) for name in DESTINATIONS]
@@ -222,7 +187,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
 
     def _connected(self) -> AIOKafkaAdminClient:
         if self._admin is None:
-            raise AssertionError("connect() comes first")
+            raise AssertionError("start() comes first")
         return self._admin
 
     def _start_lane(self, name: TopicPartition, committed: OffsetAndMetadata) -> None:

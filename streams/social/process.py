@@ -5,7 +5,6 @@ from functools import partial
 from typing import Final
 
 from schemas.media import MediaNotUsable
-from schemas.topics import QUOTA_COMMANDS
 from streams.group import process
 from streams.group.folder import own_folder
 from streams.group.topics import described_for
@@ -32,7 +31,7 @@ async def _work(settings: SocialSettings) -> None:
 
     async def problems() -> dict[str, str]:
         if worker is None:
-            return {"social": f"waits for Kafka at {settings.bootstrap_servers}"}
+            return {"social": "is starting"}
         return worker.problems()
 
     async def look() -> None:
@@ -48,8 +47,9 @@ async def _work(settings: SocialSettings) -> None:
         look=look,
     ):
         with own_folder(settings.folder, worker="social", setting="WEIR_SOCIAL_DIR"):
-            ask = partial(described_for, settings, NEEDED, settings.group, QUOTA_COMMANDS)
-            topics = await process.from_kafka(settings, ask)
+            topics = await process.from_kafka(
+                partial(described_for, settings, NEEDED, settings.group)
+            )
             try:
                 async with opened_generator(settings, _utc_now) as generator:
                     worker = SocialWorker(settings, generator, topics)

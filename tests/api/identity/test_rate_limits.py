@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.identity.rate_limits import BoundedMemory, RateLimits, limit_of
+from api.identity.limit import limit_of
+from api.identity.rate_limits import BoundedMemory, RateLimits
 from api.problems import Problem
 from api.settings import ApiSettings
 

@@ -292,7 +292,7 @@ async def test_a_worker_that_waits_for_kafka_is_alive_and_not_ready(worker: Work
                 document = await answer.json(content_type=None)
         except aiohttp.ClientError:
             return False
-        return answer.status == 503 and "waits for Kafka" in document["not_ready"]["quotas"]
+        return answer.status == 503 and "Kafka at" in document["not_ready"]["quotas"]
 
     await worker.weir.eventually(says_what_for, process=waiting)
     async with worker.weir.session.get(f"http://127.0.0.1:{port}/healthz") as answer:

@@ -1,0 +1,1 @@
+"""What is looked at before a process starts: settings, files, Kafka, ClickHouse, all at once."""
