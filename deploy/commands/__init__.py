@@ -19,6 +19,7 @@ def main() -> None:
     """Runs the command line; a file `.env` in the current directory adds to the environment."""
     from deploy.commands import (
         api,
+        asyncapi,
         billing,
         check,
         dead_letters,
@@ -51,6 +52,7 @@ def main() -> None:
         migrate.migrate,
         topics.topics,
         openapi.openapi,
+        asyncapi.asyncapi,
         generate.generate,
         replay.replay,
         billing.billing,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from schemas.async_api import async_api_document
 from schemas.cloud_events import from_structured
 from schemas.decoding import InvalidEvent, explain_new_event
 from schemas.json_schemas import DIALECT, PUBLISHED
@@ -21,27 +22,21 @@ ADDRESS = "/schemas/event.json"
 @pytest.mark.services
 async def test_the_index_leads_to_every_schema(edge: Weir) -> None:
     index = (await ask(edge, "GET", "/schemas/")).json["schemas"]
-    assert [entry["name"] for entry in index] == [
-        "event",
-        "new-event",
-        "cloud-event",
-        "dead-letter",
-        "quota-command",
-        "quota-decision",
-        "quota-threshold",
-        "generation-request",
-        "generation-job",
-        "generation-result",
-    ]
+    assert [entry["name"] for entry in index] == [*PUBLISHED]
     for entry in index:
-        answer = await ask(edge, "GET", entry["path"])
-        assert answer.status == 200
-        assert answer.headers["Content-Type"] == "application/schema+json"
-        document = answer.json
-        assert document["$schema"] == DIALECT
-        assert document["$id"] == entry["path"]
+        newest = await ask(edge, "GET", entry["path"])
+        for number, path in enumerate(entry["versions"], start=1):
+            answer = await ask(edge, "GET", path)
+            assert answer.status == 200
+            assert answer.headers["Content-Type"] == "application/schema+json"
+            document = answer.json
+            assert document["$schema"] == DIALECT
+            assert document["$id"] == path
+            assert path.endswith(f".v{number}.json")
+            jsonschema.Draft202012Validator.check_schema(document)
+        assert entry["version"] == len(entry["versions"])
+        assert newest.body == answer.body
         assert document["description"] == entry["describes"]
-        jsonschema.Draft202012Validator.check_schema(document)
 
 
 @pytest.mark.services
@@ -155,3 +150,13 @@ def test_the_schema_of_a_cloud_event_says_what_is_taken(document: dict[str, obje
     assume(document.get("datacontenttype") in (None, "application/json", 5))
     taken = accepts(lambda text: from_structured(text, received_at=NOW), document)
     assert validator("cloud-event").is_valid(document) == taken
+
+
+@pytest.mark.services
+async def test_the_document_of_topics_is_served_and_known_again(edge: Weir) -> None:
+    first = await ask(edge, "GET", "/asyncapi.json")
+    assert first.status == 200
+    assert first.json == orjson.loads(orjson.dumps(async_api_document()))
+    etag = first.headers["ETag"]
+    again = await ask(edge, "GET", "/asyncapi.json", headers={"If-None-Match": etag})
+    assert (again.status, again.body) == (304, b"")

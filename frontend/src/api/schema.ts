@@ -221,6 +221,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/asyncapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The AsyncAPI document
+         * @description What lies on Kafka: topics, messages, who sends and who reads; 304 to its own ETag.
+         */
+        get: operations["async_api_asyncapi_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dead-letters": {
         parameters: {
             query?: never;
@@ -1709,6 +1729,8 @@ export interface components {
         /**
          * SchemaEntry
          * @description One schema: its name, where it is, what it describes, and the topics where that lies.
+         *
+         *     `path` has the newest version, `versions` all of them, each of which stays as it is.
          */
         SchemaEntry: {
             /**
@@ -1717,10 +1739,22 @@ export interface components {
              */
             name: string;
             /**
+             * Version
+             * @example 1
+             */
+            version: number;
+            /**
              * Path
              * @example /schemas/event.json
              */
             path: string;
+            /**
+             * Versions
+             * @example [
+             *       "/schemas/event.v1.json"
+             *     ]
+             */
+            versions: string[];
             /** Describes */
             describes: string;
             /** Topics */
@@ -3463,8 +3497,8 @@ export interface operations {
                 "if-none-match"?: string | null;
             };
             path: {
-                /** @description As `/schemas/` lists them. */
-                name: "event" | "new-event" | "cloud-event" | "dead-letter" | "quota-command" | "quota-decision" | "quota-threshold" | "generation-request" | "generation-job" | "generation-result";
+                /** @description As `/schemas/` lists them: `event` is the newest version, `event.v1` one. */
+                name: "event" | "event.v1" | "new-event" | "new-event.v1" | "cloud-event" | "cloud-event.v1" | "dead-letter" | "dead-letter.v1" | "dead-letter-action" | "dead-letter-action.v1" | "quota-command" | "quota-command.v1" | "quota-decision" | "quota-decision.v1" | "quota-threshold" | "quota-threshold.v1" | "reply" | "reply.v1" | "generation-request" | "generation-request.v1" | "generation-job" | "generation-job.v1" | "generation-progress" | "generation-progress.v1" | "generation-result" | "generation-result.v1" | "stripe-event" | "stripe-event.v1" | "usage-command" | "usage-command.v1" | "usage-report" | "usage-report.v1" | "stripe-customer" | "stripe-customer.v1" | "api-key" | "api-key.v1" | "api-key-use" | "api-key-use.v1";
             };
             cookie?: never;
         };
@@ -3498,6 +3532,49 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    async_api_asyncapi_json_get: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of an earlier answer. */
+                "if-none-match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    /** @description Changes with the document. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description It is still the one with this ETag. */
+            304: {
+                headers: {
+                    /** @description Changes with the document. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Unprocessable Entity */
             422: {

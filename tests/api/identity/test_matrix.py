@@ -136,6 +136,7 @@ MATRIX: Final = (
     row("POST", "/stripe/webhook", None, 400, body=b"{}"),
     row("GET", "/schemas/", None, 200),
     row("GET", "/schemas/{name}.json", None, 200, target="/schemas/event.json"),
+    row("GET", "/asyncapi.json", None, 200),
     row("GET", "/pages/settings", None, 200),
     row("GET", "/healthz", None, 200),
     row("GET", "/readyz", None, 200),
