@@ -99,8 +99,23 @@ class CancelReport(_Message):
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
+class ForgetUse(_Message):
+    """Erases a user from what is kept of use and of reports (`weir forget`).
+
+    Without a customer: that the user has one, and use that waits for one. With one: the user's
+    name in the customer's reports; all of them when the customer is `whole`ly the user's. What was
+    reported stays known by its id alone, so that nothing is billed twice.
+    """
+
+    kind: Literal["forget"] = "forget"
+    user_id: AccountUser
+    customer_id: CustomerId | None = None
+    whole: bool = False
+
+
 UsageCommand = Annotated[
-    UsageCounted | CustomerLinked | ReportRejected | CancelReport, Field(discriminator="kind")
+    UsageCounted | CustomerLinked | ReportRejected | CancelReport | ForgetUse,
+    Field(discriminator="kind"),
 ]
 
 

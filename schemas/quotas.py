@@ -218,9 +218,17 @@ class Restore(_Command):
     remembered: Annotated[list[PastCommand], Field(max_length=500)] = []
 
 
-QuotaCommand = Annotated[
-    Show | Spend | Refund | TopUp | PlanChanged | Restore, Field(discriminator="kind")
-]
+class Forget(_Command):
+    """Erases the account and all that it remembers (`weir forget`); leaves no decision.
+
+    What comes later is a new account's, also a repeat of what came before.
+    """
+
+    kind: Literal["forget"] = "forget"
+
+
+QuotaCommand = Show | Spend | Refund | TopUp | PlanChanged | Restore
+"""What is decided about."""
 
 Problem = Literal[
     "quota_exceeded",
@@ -313,7 +321,7 @@ class QuotaThreshold(_Message):
 PastCommand.model_rebuild()
 
 
-class AnyQuotaCommand(RootModel[QuotaCommand]):
+class AnyQuotaCommand(RootModel[Annotated[QuotaCommand | Forget, Field(discriminator="kind")]]):
     """A command of any kind, as it lies on `quota-commands`; `kind` tells which."""
 
 

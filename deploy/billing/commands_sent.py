@@ -8,7 +8,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.billing import CustomerLinked, UsageCommand, UsageCounted
+from schemas.billing import CustomerLinked, ForgetUse, UsageCommand, UsageCounted
 from schemas.partitioning import partition_for
 from schemas.servers import KafkaSettings
 from schemas.topics import USAGE_COMMANDS
@@ -64,8 +64,9 @@ def key_of(command: UsageCommand) -> str:
     """The message key: see AnyUsageCommand."""
     if isinstance(command, CustomerLinked):
         return command.user_id
-    named = command.customer_id
-    return named or (command.user_id or "" if isinstance(command, UsageCounted) else "")
+    if isinstance(command, UsageCounted | ForgetUse):
+        return command.customer_id or command.user_id or ""
+    return command.customer_id
 
 
 @asynccontextmanager

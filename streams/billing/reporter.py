@@ -19,6 +19,7 @@ from schemas.billing import (
     AnyUsageCommand,
     CancelReport,
     CustomerLinked,
+    ForgetUse,
     ReportRejected,
     UsageCommand,
     UsageCounted,
@@ -31,6 +32,7 @@ from schemas.metrics.instruments import counter
 from schemas.partitioning import partition_for
 from streams.billing.account import StripeAccount
 from streams.billing.calling import Calling, Clock, GivenUp
+from streams.billing.forgetting import forget_customer, forget_user
 from streams.billing.ledger import Ledger
 from streams.billing.locks import Locks
 from streams.billing.outputs import Outputs
@@ -100,6 +102,9 @@ class Reporter:
         ledger = self._ledger_of(place.partition)
         try:
             command, key = self._read(record, place.partition)
+            if isinstance(command, ForgetUse) and command.customer_id is not None:
+                # What was used is owed; it is not forgotten before Stripe knows of it.
+                await self.windows.settle(ledger, command.customer_id)
             async with self._locks.of(key):
                 await self._act(ledger, command, Place(self._topic_id, record.offset))
         except Invalid as failure:
@@ -129,11 +134,17 @@ class Reporter:
                 await self._rejected(ledger, command, place)
             case CancelReport():
                 await self._cancel(ledger, command, place)
+            case ForgetUse(customer_id=str() as customer_id):
+                await forget_customer(ledger, command, customer_id, place)
+            case ForgetUse():
+                await forget_user(ledger, command, place)
             case _:
                 assert_never(command)
 
     async def _counted(self, ledger: Ledger, usage: UsageCounted, place: Place) -> None:
         known = ledger.report(usage.report_id)
+        if known is not None and known.state == "forgotten":
+            return
         if known is not None and known.state != "planned":
             # Where this was killed the row may be missing; a second one is known to be one.
             await ledger.lane.put((), [self._outputs.report(known.row())])
@@ -207,6 +218,9 @@ class Reporter:
 
     async def _counted_of_user(self, ledger: Ledger, usage: UsageCounted, place: Place) -> None:
         user_id = usage.user_id or ""
+        known = ledger.report(usage.report_id)
+        if known is not None and known.state == "forgotten":
+            return
         if (gone := ledger.lane.get(gone_key(user_id, usage.report_id))) is not None:
             # Whoever pays now: a copy of what a customer was billed is billed to that one.
             await ledger.lane.put((), [self._outputs.usage(read_usage(gone))])

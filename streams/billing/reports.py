@@ -23,7 +23,8 @@ KEPT: Final = REPORTABLE + timedelta(days=5)
 _MS: Final = 1000
 _VERSION: Final = b"\x01"
 
-State = Literal["planned"] | ReportState
+State = Literal["planned", "forgotten"] | ReportState
+"""`planned`: it is about to be sent. `forgotten`: it has ended, and nothing else of it is kept."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,10 +52,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """The report in another state."""
         return msgspec.structs.replace(self, state=state, at=micros(at), reason=reason)
 
+    def forgotten(self) -> "Report":
+        """That it was there, for as long as reports are kept."""
+        return Report(
+            report_id=self.report_id,
+            event_id=None,
+            meter="",
+            value=0,
+            occurred_at=self.occurred_at,
+            customer_id="",
+            state="forgotten",
+            at=self.at,
+        )
+
     def row(self) -> UsageReport:
         """The change as it is told to others."""
-        assert self.state != "planned"  # noqa: S101, nobody is told of it
-        return self.row_of(self.state)
+        # Of these nobody is told.
+        state = self.state
+        assert state != "planned"  # noqa: S101
+        assert state != "forgotten"  # noqa: S101
+        return self.row_of(state)
 
     def row_of(self, state: ReportState) -> UsageReport:
         """What others are told of the report in this state."""
@@ -102,6 +119,20 @@ _WINDOW: Final = b"w"
 _CLOSED: Final = b"x"
 
 
+def forgotten_use(usage: UsageCounted) -> Report:
+    """Use of a user that is known by its id alone."""
+    return Report(
+        report_id=usage.report_id,
+        event_id=None,
+        meter="",
+        value=0,
+        occurred_at=micros(usage.occurred_at),
+        customer_id="",
+        state="forgotten",
+        at=micros(usage.occurred_at),
+    )
+
+
 def report_key(report_id: UUID) -> bytes:
     return _REPORT + report_id.bytes
 
@@ -121,9 +152,13 @@ def waiting_key(user_id: str, report_id: UUID) -> bytes:
     return waiting_prefix(user_id) + report_id.bytes
 
 
+def gone_prefix(user_id: str) -> bytes:
+    return _GONE + user_id.encode() + b"\x00"
+
+
 def gone_key(user_id: str, report_id: UUID) -> bytes:
     """Under which use of a user lies that was sent on to a customer."""
-    return _GONE + user_id.encode() + b"\x00" + report_id.bytes
+    return gone_prefix(user_id) + report_id.bytes
 
 
 def closed_key(customer_id: str, meter: str, start: int) -> bytes:
@@ -137,6 +172,19 @@ def window_key(customer_id: str, meter: str, start: int) -> bytes:
 
 def windows_prefix() -> bytes:
     return _WINDOW
+
+
+def windows_prefixes(customer_id: str) -> tuple[bytes, bytes]:
+    """With what the keys of a customer's windows begin: of those that are open, and of the others.
+
+    No customer's id holds a zero byte.
+    """
+    named = customer_id.encode() + b"\x00"
+    return _WINDOW + named, _CLOSED + named
+
+
+def reports_prefix() -> bytes:
+    return _REPORT
 
 
 def stored(place: Place, value: _Stored) -> bytes:

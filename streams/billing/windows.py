@@ -90,8 +90,8 @@ class Windows:
         closed = closed_key(report.customer_id, meter.name, start)
         value = ledger.lane.get(key) or ledger.lane.get(closed)
         window = _new(report, meter, start) if value is None else read_window(value)
-        if taken := ledger.report(_report_id(window, window.revision)):
-            # It was killed while the window became a report.
+        while taken := ledger.report(_report_id(window, window.revision)):
+            # It was killed while the window became a report; or the window was forgotten.
             window = _rest(window, taken)
         puts: list[Put] = []
         if value is not None and _has_made(place, value):
@@ -125,6 +125,12 @@ class Windows:
                         task = asyncio.create_task(self._flush(ledger, key, due))
                         self._flushing[partition, key] = task
                         task.add_done_callback(partial(self._ended, (partition, key)))
+
+    async def settle(self, ledger: Ledger, customer_id: str) -> None:
+        """Reports what the customer's windows hold, also those that are not over."""
+        _, due = self._open[ledger.lane.partition]
+        for key in [each for each in due if each[0] == customer_id]:
+            await self._flush(ledger, key, due)
 
     def _ended(self, at: tuple[int, _Key], task: "asyncio.Task[None]") -> None:
         self._flushing.pop(at, None)

@@ -5,7 +5,7 @@ once Kafka has it, together with its offset. And a value never replaces one that
 late it was written (see `places`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -13,7 +13,7 @@ import faust
 from faust.stores.rocksdb import Store
 from faust.tables.manager import TableManager
 from faust.types import TP, AppT, CollectionT, EventT
-from rocksdict import Rdict, WriteBatch
+from rocksdict import BottommostLevelCompaction, CompactOptions, Rdict, WriteBatch
 from yarl import URL
 
 from streams.group.places import Put, deleted_place, is_older
@@ -67,6 +67,27 @@ class KeyedStore(Store):
         # In raw mode all are bytes.
         found = cast("Iterable[tuple[bytes, bytes]]", islice(entries, most))
         return [each for each in found if each[0] != OFFSET_KEY]
+
+    def keys_below(self, partition: int, prefix: bytes) -> Iterator[bytes]:
+        """The keys that begin so, in their order."""
+        for key in self._database(partition).keys(from_key=prefix):
+            # In raw mode all are bytes.
+            found = cast("bytes", key)
+            if not found.startswith(prefix):
+                return
+            yield found
+
+    def compact(self, partition: int, prefix: bytes) -> None:
+        """Takes what was deleted under keys that begin so off the disk.
+
+        RocksDB only marks it as deleted, and drops it whenever it next compacts.
+        """
+        database = self._database(partition)
+        database.flush()
+        options = CompactOptions()
+        # Else a file that lies at the bottom already stays as it is, with the marks' keys.
+        options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
+        database.compact_range(prefix, prefix + b"\xff", options)
 
     def take_stale(self, partition: int) -> list[Put]:
         """What the changelog holds an older value of behind the newer one, to be written again."""

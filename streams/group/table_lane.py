@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final
 
 from streams.group.lease import Lease
-from streams.group.places import Put, deletion_header
+from streams.group.places import Place, Put, deletion_header
 from streams.group.reading import Event
 from streams.group.table import KeyedStore
 from streams.messages import Message, carrying_trace
@@ -25,6 +25,18 @@ MAX_IN_FLIGHT: Final = 64
 
 class Overtaken(Exception):
     """Somebody else has written to the changelog: another worker owns the partition, or did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """That a flight's deletions leave nothing, also where an older value is on its way.
+
+    `place`: of the command that erases. `prefix`: with which the keys begin; what lies there is
+    taken off the disk too.
+    """
+
+    place: Place
+    prefix: bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +54,7 @@ class Flight:
     user_key: bytes = b""
     outcome: bytes = b""
     done: asyncio.Future[None] | None = None
+    erases: Erasure | None = None
     began: float = field(default_factory=monotonic)
 
 
@@ -108,6 +121,14 @@ class TableLane:
         """Whether a change of this key is on its way."""
         return key in self._over
 
+    def keys_below(self, prefix: bytes) -> list[bytes]:
+        """Keys that begin so, in the table and on their way to it, and have a value."""
+        found = {key for key, (value, _) in self._over.items() if value and key.startswith(prefix)}
+        found.update(
+            key for key in self._store.keys_below(self.partition, prefix) if key not in self._over
+        )
+        return sorted(found)
+
     def outbox(self, user_key: bytes) -> Sequence[bytes]:
         """The encoded outcomes of a user's commands in flight, in their order."""
         return self._outboxes.get(user_key, ())
@@ -141,11 +162,17 @@ class TableLane:
         self._new.append(flight)
         self._any_new.set()
 
-    async def put(self, puts: Sequence[Put], outputs: Sequence[Message] = ()) -> None:
+    async def put(
+        self,
+        puts: Sequence[Put],
+        outputs: Sequence[Message] = (),
+        *,
+        erases: Erasure | None = None,
+    ) -> None:
         """Returns when the table has the changes, and then Kafka the outputs."""
         await self.room()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.submit(Flight(puts=puts, outputs=outputs, done=done))
+        self.submit(Flight(puts=puts, outputs=outputs, done=done, erases=erases))
         await done
 
     def close(self) -> None:
@@ -169,18 +196,25 @@ class TableLane:
             # One batch at a time, as the producer sends them: what comes meanwhile joins the next.
             flights = list(self._new)
             self._new.clear()
-            puts = [put for flight in flights for put in flight.puts]
-            if puts:
-                await self._put(puts)
+            if any(flight.puts for flight in flights):
+                await self._put(flights)
                 for flight in flights:
                     for key, _ in flight.puts:
                         if self._over[key][1] is flight:
                             del self._over[key]
+            for flight in flights:
+                if flight.erases is not None:
+                    self._store.compact(self.partition, flight.erases.prefix)
             self._changed.extend(flights)
             self._any_changed.set()
 
-    async def _put(self, puts: list[Put]) -> None:
-        entries = [(key, value, self._headers(key, value)) for key, value in puts]
+    async def _put(self, flights: Sequence[Flight]) -> None:
+        puts = [put for flight in flights for put in flight.puts]
+        entries = [
+            (key, value, self._headers(key, value, flight.erases))
+            for flight in flights
+            for key, value in flight.puts
+        ]
         self._lease.must_hold()
         for written in await self._writer.write_alone(self._changelog, self.partition, entries):
             self._must_be_next(written)
@@ -214,7 +248,12 @@ class TableLane:
             self.acknowledged = flight.record
             self._finished(monotonic() - flight.began)
 
-    def _headers(self, key: bytes, value: bytes | None) -> list[tuple[str, bytes]]:
+    def _headers(
+        self, key: bytes, value: bytes | None, erases: Erasure | None
+    ) -> list[tuple[str, bytes]]:
+        if value is None and erases is not None:
+            # What it deletes may be in this very batch, and newer than what the table has.
+            return [deletion_header(erases.place.head())]
         if value is not None or (current := self._store.read(self.partition, key)) is None:
             return []
         return [deletion_header(current)]

@@ -12,6 +12,7 @@ from schemas.metrics.instruments import counter
 from schemas.metrics.quotas import DECISIONS
 from schemas.plans import Catalogue
 from schemas.quotas import (
+    Forget,
     QuotaCommand,
     QuotaDecision,
     Refund,
@@ -26,11 +27,12 @@ from streams.dead_letters import refused
 from streams.failures import Invalid
 from streams.group.places import Place, Put, is_older, place_of
 from streams.group.reading import Event
-from streams.group.table_lane import Flight, TableLane
+from streams.group.table_lane import Erasure, Flight, TableLane
 from streams.messages import Message
 from streams.quotas import stored
 from streams.quotas.account import Account, Remembered, Step
 from streams.quotas.credits import decide
+from streams.quotas.forgetting import stored_keys
 from streams.quotas.intake import read_command
 from streams.quotas.outputs import Outputs
 from streams.quotas.stored import Outcome
@@ -89,6 +91,8 @@ class Accountant:
 
     def _flight(self, lane: TableLane, record: Record, event: Event) -> Flight:
         command = read_command(record, lane.partition, self._partitions)
+        if isinstance(command, Forget):
+            return self._forgotten(lane, record, event, command)
         case = _Case(
             lane,
             event,
@@ -104,6 +108,17 @@ class Accountant:
         if value is not None and self._is_applied(case, value):
             return self._again(case, stored.outbox_of(value).get(record.offset))
         return self._decided(case, None if value is None else stored.read_account(value))
+
+    def _forgotten(self, lane: TableLane, record: Record, event: Event, command: Forget) -> Flight:
+        """No decision and no reply: either would name the user again."""
+        place = Place(self._topic_id.bytes, record.offset)
+        user_key = stored.account_key(command.user_id)
+        return Flight(
+            event,
+            record,
+            [(key, None) for key in stored_keys(lane, user_key, place)],
+            erases=Erasure(place, user_key),
+        )
 
     def _is_applied(self, case: _Case, value: bytes) -> bool:
         applied = place_of(value)

@@ -25,9 +25,14 @@ def account_key(user_id: str) -> bytes:
     return user_id.encode()
 
 
-def remembered_key(user_key: bytes, command_id: UUID) -> bytes:
+def remembered_prefix(user_key: bytes) -> bytes:
+    """With what the keys begin under which a user's commands are remembered."""
     # No user's id holds a zero byte.
-    return user_key + b"\x00" + command_id.bytes
+    return user_key + b"\x00"
+
+
+def remembered_key(user_key: bytes, command_id: UUID) -> bytes:
+    return remembered_prefix(user_key) + command_id.bytes
 
 
 def is_remembered(key: bytes) -> bool:

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from schemas.partitioning import partition_for
-from schemas.quotas import QuotaCommand, QuotaDecision, Show, Spend
+from schemas.quotas import Forget, QuotaCommand, QuotaDecision, Show, Spend
 from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER, Reply
 from schemas.topics import QUOTA_COMMANDS, USER_PARTITIONS
 from tests.weir import Weir
@@ -58,7 +58,7 @@ class Caller:
 
     async def send(
         self,
-        command: QuotaCommand,
+        command: QuotaCommand | Forget,
         message: Mapping[str, object] | None = None,
         *,
         waits: bool = True,

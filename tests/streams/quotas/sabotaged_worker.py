@@ -13,7 +13,7 @@ from uuid import UUID
 
 from deploy.commands.quotas import quotas
 from streams.group.lease import Lease
-from streams.group.places import Place, Put
+from streams.group.places import Place
 from streams.group.table import KeyedStore
 from streams.group.table_lane import Flight, TableLane
 from streams.quotas import accountant, stored
@@ -39,22 +39,22 @@ def _is_here(flight: Flight) -> bool:
     return flight.record is not None and HERE in (flight.record.value or b"")
 
 
-async def killed_before_the_change(self: TableLane, puts: list[Put]) -> None:
+async def killed_before_the_change(self: TableLane, flights: Sequence[Flight]) -> None:
     if any(map(_is_here, self._flights)):
         _die()
-    await _put(self, puts)
+    await _put(self, flights)
 
 
-async def killed_after_the_change(self: TableLane, puts: list[Put]) -> None:
-    await _put(self, puts)
+async def killed_after_the_change(self: TableLane, flights: Sequence[Flight]) -> None:
+    await _put(self, flights)
     if any(map(_is_here, self._flights)):
         _die()
 
 
-async def killed_before_the_local_write(self: TableLane, puts: list[Put]) -> None:
+async def killed_before_the_local_write(self: TableLane, flights: Sequence[Flight]) -> None:
     if any(map(_is_here, self._flights)):
         self._store.write = lambda *_: _die()  # type: ignore[method-assign]
-    await _put(self, puts)
+    await _put(self, flights)
 
 
 async def killed_within_the_change(
@@ -73,16 +73,16 @@ def killed_before_the_acknowledgement(self: TableLane, flight: Flight) -> None:
     _finish(self, flight)
 
 
-async def held_before_the_change(self: TableLane, puts: list[Put]) -> None:
+async def held_before_the_change(self: TableLane, flights: Sequence[Flight]) -> None:
     if any(map(_is_here, self._flights)):
         await asyncio.Event().wait()
-    await _put(self, puts)
+    await _put(self, flights)
 
 
-async def frozen_before_the_change(self: TableLane, puts: list[Put]) -> None:
+async def frozen_before_the_change(self: TableLane, flights: Sequence[Flight]) -> None:
     if any(map(_is_here, self._flights)):
         os.kill(os.getpid(), signal.SIGSTOP)
-    await _put(self, puts)
+    await _put(self, flights)
 
 
 MOMENTS = {

@@ -18,11 +18,11 @@ from schemas.dead_letters import DeadLetter
 from schemas.generation import GenerationJob, GenerationResult
 from schemas.partitioning import partition_for
 from schemas.posts import PostOptions
-from schemas.quotas import QuotaThreshold, Refund, TopUp
+from schemas.quotas import Forget, QuotaThreshold, Refund, TopUp
 from schemas.topics import USER_PARTITIONS
 from streams.quotas.stored import account_key, read_account, remembered_key
 from tests.services import Services
-from tests.streams.quotas.caller import Caller, calling, show, spend
+from tests.streams.quotas.caller import Caller, calling, show, spend, users_of
 from tests.weir import Weir, throwaway_weir
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
@@ -298,3 +298,36 @@ async def test_a_worker_that_waits_for_kafka_is_alive_and_not_ready(worker: Work
     async with worker.weir.session.get(f"http://127.0.0.1:{port}/healthz") as answer:
         assert answer.status == 200
     assert await waiting.stop() == 0
+
+
+async def test_a_forgotten_account_is_gone_from_changelog_and_disk_and_may_begin_anew(
+    worker: Worker, caller: Caller
+) -> None:
+    user, other = users_of(2, 2)
+    spends = [spend(user, 2) for _ in range(3)]
+    for command in (*spends, spend(other, 5)):
+        await caller.ask(command)
+    forget = Forget(command_id=uuid4(), user_id=user, issued_at=datetime.now(UTC), reason="asked")
+    # At once behind a spend that is still on its way.
+    await caller.send(spend(user, 1), waits=False)
+    _, _, offset = await caller.send(forget, waits=False)
+
+    async def is_committed() -> bool:
+        return (await caller.committed()).get(2, 0) > offset
+
+    await caller.until(is_committed)
+    newest = {each.key: each.value for each in await caller.messages("quota-accounts")}
+    assert {key for key in newest if key.startswith(user.encode()) and newest[key]} == set()
+    assert len([key for key in newest if key.startswith(user.encode())]) == 5
+    assert await caller.used(other) == 5
+    folder = worker.weir.folder / "data" / "quotas" / "tables"
+    holding = [
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and user.encode() in path.read_bytes()
+    ]
+    assert [name for name in holding if name.endswith(".sst")] == []
+    # The same command is not known any more.
+    answer = await caller.ask(spends[0])
+    assert (answer.applied, answer.quota_used, answer.number) == (True, 2, 1)
+    assert "forget" not in {each.reason for each in await caller.decisions(user)}

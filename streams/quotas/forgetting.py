@@ -1,0 +1,21 @@
+"""What the table holds of a user whom a command forgets."""
+
+from streams.group.places import Place, place_of
+from streams.group.table_lane import TableLane
+from streams.quotas import stored
+
+
+def stored_keys(lane: TableLane, user_key: bytes, place: Place) -> list[bytes]:
+    """The keys of the account and of what it remembers, as they were when the command came.
+
+    A command that is read again may find what came after it: that is a new account's, and stays.
+    """
+    keys = (user_key, *lane.keys_below(stored.remembered_prefix(user_key)))
+    return [
+        key for key in keys if (value := lane.get(key)) is not None and not _is_later(value, place)
+    ]
+
+
+def _is_later(value: bytes, place: Place) -> bool:
+    made = place_of(value)
+    return made.topic_id == place.topic_id and made.offset > place.offset
