@@ -16,6 +16,8 @@ from deploy.edge_client import EdgeSettings
 from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.local.settings import LocalSettings
 from schemas import limits
+from schemas.metrics import METRICS
+from schemas.metrics import document as metrics_document
 from schemas.topics import DAY_MS, TOPICS, Topic
 from streams.billing.settings import BillingSettings
 from streams.quotas.settings import QuotasSettings
@@ -172,6 +174,22 @@ def sections(document: Path) -> set[str]:
     """The headings as links name them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_every_metric_stands_in_operations_as_it_is_declared() -> None:
+    # `python -m schemas.metrics` prints what must be there.
+    assert metrics_document.table() in OPERATIONS.read_text()
+
+
+def test_no_document_names_a_metric_that_does_not_exist() -> None:
+    declared = {metric.name for metric in METRICS}
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"\bweir_[a-z_]+\b", document.read_text())
+        if name.startswith(tuple(f"{each.rsplit('_', 1)[0]}_" for each in declared))
+    }
+    assert named <= declared
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
