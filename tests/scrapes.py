@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import aiohttp
 from prometheus_client import Metric as Family
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.metrics import Metric
+from schemas.metrics import METRICS, Metric
+from schemas.metrics.declaration import Process
+from schemas.metrics.instruments import OfProcess
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,8 @@ async def scraped(session: aiohttp.ClientSession, port: int) -> Scrape:
     async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
         assert answer.status == 200
         return parsed(await answer.text())
+
+
+def shown_here(process: Process) -> Scrape:
+    """What this process would show if it were that one: its counts began with the first test."""
+    return parsed(generate_latest(OfProcess(process, METRICS)).decode())

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from deploy.settings_kinds import KINDS, OTHERS
 from schemas import limits
+from schemas.metrics import METRICS
+from schemas.metrics import document as metrics_document
 from schemas.topics import DAY_MS, TOPICS, Topic
 
 CHECKOUT: Final = Path(__file__).parents[1]
@@ -150,6 +152,25 @@ def sections(document: Path) -> set[str]:
     """The headings as links name them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_every_metric_stands_in_operations_as_it_is_declared() -> None:
+    # `python -m schemas.metrics` prints what must be there.
+    assert metrics_document.table() in OPERATIONS.read_text()
+
+
+def test_no_document_names_a_metric_that_does_not_exist() -> None:
+    declared = {metric.name for metric in METRICS}
+    # What a metric's name ends with tells it from other names that begin so.
+    endings = {name.rsplit("_", 1)[1] for name in declared} - {"info"}
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"\bweir_[a-z_]+\b", document.read_text())
+        if name.rsplit("_", 1)[1] in endings
+    }
+    assert len(named) > 20
+    assert named <= declared
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)

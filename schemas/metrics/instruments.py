@@ -22,21 +22,23 @@ MOST_AT_ZERO: Final = 200
 the first dead letter say, would be no increase."""
 
 _made: Final[dict[str, MetricWrapperBase]] = {}
+# prometheus-client takes 2 µs to find a series by its labels, this 0.3.
+_known: Final[dict[tuple[str, tuple[str, ...]], MetricWrapperBase]] = {}
 _sources: Final[dict[str, Callable[[], Samples]]] = {}
 
 
 def counter(metric: Metric, *values: str) -> Counter:
-    """Its series with these labels, to be increased; may be kept, for where it is hot."""
+    """Its series with these labels, to be increased."""
     return cast("Counter", _series(metric, values))
 
 
 def gauge(metric: Metric, *values: str) -> Gauge:
-    """Its series with these labels, to be set; may be kept."""
+    """Its series with these labels, to be set."""
     return cast("Gauge", _series(metric, values))
 
 
 def histogram(metric: Metric, *values: str) -> Histogram:
-    """Its series with these labels, to be told of each observation; may be kept."""
+    """Its series with these labels, to be told of each observation."""
     return cast("Histogram", _series(metric, values))
 
 
@@ -69,12 +71,16 @@ class OfProcess(Collector):
 
 
 def _series(metric: Metric, values: tuple[str, ...]) -> MetricWrapperBase:
-    whole = _made.get(metric.name) or _whole(metric)
-    if not metric.labels:
-        return whole
-    return whole.labels(
-        *[label.bounded(value) for label, value in zip(metric.labels, values, strict=True)]
-    )
+    key = (metric.name, values)
+    if (known := _known.get(key)) is not None:
+        return known
+    whole = _whole(metric)
+    bounded = _bounded(metric, values)
+    series = whole.labels(*bounded) if metric.labels else whole
+    if bounded == values:
+        # Others have no end, and are the same series.
+        _known[key] = series
+    return series
 
 
 def _whole(metric: Metric) -> MetricWrapperBase:
@@ -111,6 +117,9 @@ def _family(metric: Metric, samples: Samples) -> Family:
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family = kind(metric.name, metric.help, labels=metric.label_names, unit=metric.unit)
     for values, value in samples.items():
-        bounded = [label.bounded(each) for label, each in zip(metric.labels, values, strict=True)]
-        family.add_metric(bounded, value)
+        family.add_metric(_bounded(metric, values), value)
     return family
+
+
+def _bounded(metric: Metric, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(label.bounded(each) for label, each in zip(metric.labels, values, strict=True))
