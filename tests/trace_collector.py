@@ -34,6 +34,11 @@ class Collector:
         self.versions: set[str] = set()
         self.authorizations: set[str] = set()
         self._hangs = hangs
+        self._asked = 0
+
+    async def is_asked(self) -> bool:
+        """Whether anybody has sent something."""
+        return self._asked > 0
 
     def of_trace(self, trace_id: str) -> list[Collected]:
         """In the order in which they began."""
@@ -47,6 +52,7 @@ class Collector:
         return app
 
     async def _take(self, request: web.Request) -> web.Response:
+        self._asked += 1
         if self._hangs:
             await asyncio.Event().wait()
         self.authorizations.add(request.headers.get("Authorization", ""))

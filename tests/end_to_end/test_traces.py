@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, time
 from typing import Final
 from uuid import uuid4
 
@@ -10,11 +12,15 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from schemas.replies import REPLY_HEADERS
+from schemas.topics import TOPICS
+from schemas.trace_context import TRACE_HEADERS
+from tests.api.log_of_topics import LogOfTopics
 from tests.openai_fake import KEY, FakeOpenAI
 from tests.openai_fake import served as openai_served
 from tests.services import Services
 from tests.stripe_fake import KEY as STRIPE_KEY
-from tests.stripe_fake import FakeStripe
+from tests.stripe_fake import FakeStripe, signed, snapshot_event
 from tests.stripe_fake import served as stripe_served
 from tests.trace_collector import Collected, Collector, served
 from tests.weir import Json, Weir, throwaway_weir
@@ -314,3 +320,96 @@ async def test_a_traceparent_that_is_none_changes_nothing(traced: Traced, parent
 
     await traced.weir.eventually(stored)
     assert traced.weir.query("SELECT count() FROM dead_letters") == [(0,)]
+
+
+async def test_lines_of_the_log_have_the_trace_of_what_they_tell_of(traced: Traced) -> None:
+    parent = Parent(recorded=False)
+
+    status, _ = await traced.send(
+        "POST", "/social/post", {"prompt": PROMPT}, traceparent=parent.header
+    )
+
+    assert status == 200
+    lines = [
+        orjson.loads(line)
+        for process in traced.weir.processes
+        for line in process.last_lines(200)
+        if parent.trace_id in line
+    ]
+    [decided] = [line for line in lines if line["event"] == "post decided"]
+    assert len(decided["span_id"]) == 16
+    # Nobody recorded it, and it has a name all the same.
+    assert traced.collector.of_trace(parent.trace_id) == []
+
+
+async def test_what_stripe_tells_of_is_traced_to_the_plan(traced: Traced) -> None:
+    parent = Parent()
+    customer = traced.stripe.objects.create_customer({"metadata": {"user_id": "u-traced"}})
+    now = int(time())
+    body = snapshot_event("customer.updated", customer, event_id="evt_traced", created=now)
+    signature = signed(body, WEBHOOK_SECRET, now)
+
+    status, answer = await traced.send(
+        "POST",
+        "/stripe/webhook",
+        body,
+        traceparent=parent.header,
+        **{"Stripe-Signature": signature},
+    )
+
+    assert (status, answer) == (200, {"received": True})
+    spans = await traced.trace(parent, "INSERT quota_decisions", "INSERT stripe_customers")
+    to_event = ["POST /stripe/webhook", "publish", "stripe event"]
+    assert line_of(spans, one(spans, "stripe customers.retrieve")) == [
+        *to_event,
+        "stripe customers.retrieve",
+    ]
+    assert line_of(spans, one(spans, "INSERT quota_decisions")) == [
+        *to_event,
+        "quota decision",
+        "INSERT quota_decisions",
+    ]
+
+
+async def test_without_a_collector_messages_have_no_headers_of_traces(
+    services: Services, tmp_path: Path
+) -> None:
+    async with throwaway_weir(services, tmp_path) as weir, LogOfTopics(weir, TOPICS) as log:
+        before = await log.ends()
+        await weir.keep(weir.start_quotas)
+        await weir.keep(weir.start_social)
+        await weir.start_api()
+        await weir.eventually(weir.decides)
+        for path, document in (
+            ("/analytics/events", {"event_type": "page_view", "path": "/untraced"}),
+            ("/social/post", {"prompt": PROMPT}),
+        ):
+            async with weir.session.post(
+                weir.url + path, json=document, headers={"traceparent": Parent().header}
+            ) as answer:
+                assert answer.status in (200, 202)
+
+        written = await log.since(before)
+    names = {name for _, record in written for name, _ in record.headers}
+    assert {"page-views", "generation-results"} <= {topic for topic, _ in written}
+    assert not names & TRACE_HEADERS
+    assert names >= REPLY_HEADERS
+
+
+async def test_a_collector_that_hangs_holds_up_neither_requests_nor_the_end(
+    services: Services, tmp_path: Path
+) -> None:
+    collector = Collector(hangs=True)
+    async with served(collector) as endpoint, throwaway_weir(services, tmp_path) as weir:
+        process = await weir.start_api({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        for number in range(200):
+            status, _ = await weir.post(
+                "/analytics/events", {"event_type": "page_view", "path": f"/{number}"}
+            )
+            assert status == 202
+        await weir.eventually(collector.is_asked)
+        began = monotonic()
+        process.terminate()
+        assert await process.stop(15) == 0
+        # A second for the collector and what a stop takes anyway; the SDK by itself takes 30.
+        assert monotonic() - began < 10
