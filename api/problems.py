@@ -14,10 +14,12 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.server_errors import FIRST_OF_THEM, ServerErrorLog, is_logged
 from schemas.explanations import explain, shown
 from schemas.tracing import trace_id
 
 log = structlog.get_logger()
+_server_errors: Final = ServerErrorLog()
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_ERRORS: Final = 20
@@ -93,8 +95,15 @@ def problem_response(problem: Problem) -> Response:
     )
 
 
-def _answer(_: Request, problem: Problem) -> Response:
+def answered(problem: Problem) -> Response:
+    """The answer to who asked; the log tells of one that is not their fault."""
+    if problem.status >= FIRST_OF_THEM:
+        _server_errors.note(problem.status, problem.detail)
     return problem_response(problem)
+
+
+def _answer(_: Request, problem: Problem) -> Response:
+    return answered(problem)
 
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -153,6 +162,7 @@ def _invalid_request(_: Request, error: RequestValidationError) -> Response:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", path=request.url.path, exc_info=error)
+    is_logged(request.scope)
     trace = trace_id()
     return problem_response(
         Problem(

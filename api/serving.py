@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from api.app import create_app
 from api.measuring.serving import must_be_free
 from api.problems import MEDIA_TYPE, Problem, problem_response
+from api.server_errors import LoggedErrors
 from api.settings import ApiSettings
 from api.tracing import traced
 
@@ -82,7 +83,7 @@ def serve(settings: ApiSettings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     ending = asyncio.Event()
     config = uvicorn.Config(
-        traced(create_app(settings, ending=ending)),
+        LoggedErrors(traced(create_app(settings, ending=ending))),
         host=settings.host,
         port=settings.port,
         http=BoundedHttp,

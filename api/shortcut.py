@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.identity.access import Access
 from api.measuring.requests import name_route
-from api.problems import Problem, problem_response
+from api.problems import Problem, answered
 from api.tracing import ROUTE
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -46,5 +46,5 @@ class Shortcut:
             await self._access(request)
             response = await self._handler(request)
         except Problem as problem:
-            response = problem_response(problem)
+            response = answered(problem)
         await response(scope, receive, send)

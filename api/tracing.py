@@ -73,7 +73,7 @@ def _note(span: "Span", method: str, scope: Scope, status: int) -> None:
     span.set_attribute("http.request.method", method)
     span.set_attribute("http.response.status_code", status)
     # Where no route answered there is only the path.
-    route = getattr(scope.get("route"), "path", None) or scope.get(ROUTE)
+    route = getattr(scope.get("route"), "path_format", None) or scope.get(ROUTE)
     if route:
         span.update_name(f"{method} {route}")
         span.set_attribute("http.route", route)

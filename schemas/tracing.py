@@ -85,11 +85,11 @@ def tracing(settings: TracingSettings, service: str) -> Iterator[None]:
 @contextmanager
 def using(spans: "Spans") -> Iterator[None]:
     """Records spans this way within the block."""
-    _Process.spans = spans
+    before, _Process.spans = _Process.spans, spans
     try:
         yield
     finally:
-        _Process.spans = None
+        _Process.spans = before
 
 
 def running_spans() -> "Spans | None":

@@ -230,14 +230,17 @@ class Weir:
             return [tuple(row) for row in client.query(sql, parameters=parameters).result_rows]
 
     async def produce(
-        self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None]]
+        self,
+        topic: str,
+        messages: Sequence[tuple[bytes | None, bytes | None]],
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """Writes messages (key, value) to a topic of the registry as any producer would."""
         producer = AIOKafkaProducer(**self.kafka.client_arguments(), enable_idempotence=True)
         await producer.start()
         try:
             sent = [
-                await producer.send(self.topic(topic), key=key, value=value)
+                await producer.send(self.topic(topic), key=key, value=value, headers=list(headers))
                 for key, value in messages
             ]
             await asyncio.gather(*sent)
