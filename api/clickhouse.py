@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from api.problems import Problem, unavailable
 from schemas.migrations import APPLIED_MIGRATIONS, Migration, schema_problem
+from schemas.server_problems import REFUSED, refuses
 from schemas.servers import ClickHouseSettings
 from schemas.tls import client_context
 
@@ -25,6 +26,13 @@ _OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 439})
 # Unknown database, unknown table, unknown column: migrations are not there (yet).
 _NOT_MIGRATED: Final = frozenset({47, 60, 81})
 _AWAY: Final = "ClickHouse cannot be reached; ask again"
+_REFUSED: Final = (
+    "ClickHouse does not let Weir in; whoever runs it checks CLICKHOUSE_URL and CLICKHOUSE_PASSWORD"
+)
+_UNTRUSTED: Final = (
+    "ClickHouse shows a certificate that Weir does not trust; whoever runs it checks "
+    "CLICKHOUSE_URL and CLICKHOUSE_CA_FILE"
+)
 _BROKEN_OFF: Final = "ClickHouse broke off its answer; ask again"
 
 STREAM_RETRY_SECONDS: Final = 10.0
@@ -101,8 +109,8 @@ class ClickHouseReader:
             raise DatabaseError(
                 f"ClickHouse answered with code {error.code}", code=error.code
             ) from None
-        except (ClickHouseError, aiohttp.ClientError, OSError):
-            raise unavailable(_AWAY) from None
+        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+            raise unavailable(_UNTRUSTED if refuses(error) else _AWAY) from None
 
     @asynccontextmanager
     async def stream(
@@ -216,6 +224,8 @@ class ClickHouseReader:
 
 def _problem(code: int | None) -> Problem | None:
     """What the edge answers to an error of ClickHouse that is not the edge's own fault."""
+    if code in REFUSED:
+        return unavailable(_REFUSED)
     if code in _OVERLOADED:
         return unavailable("ClickHouse is overloaded; ask again")
     if code in _NOT_MIGRATED:

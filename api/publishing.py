@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.partitioning import partition_for, partitions_for
+from schemas.server_problems import kafka_away
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS
 
@@ -228,10 +229,7 @@ class KafkaPublisher:
             try:
                 await self._connect()
             except PRODUCER_ERRORS as error:
-                self._problem = (
-                    f"Kafka at {self._settings.bootstrap_servers} cannot be reached: "
-                    f"{type(error).__name__}"
-                )
+                self._problem = await kafka_away(error, self._settings)
                 await asyncio.sleep(RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)])
                 attempt += 1
                 continue

@@ -15,10 +15,12 @@ LOOK_SECONDS: Final = 3.0
 _TIMES: Final = frozenset({9, 10})
 _NAMES: Final = frozenset({62, 64})
 
-# UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED.
-CLICKHOUSE_REFUSALS: Final = frozenset({192, 193, 194, 516})
-# ACCESS_DENIED.
-_CLICKHOUSE_DENIAL: Final = 497
+# UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED; ACCESS_DENIED.
+_NOT_LET_IN: Final = frozenset({192, 193, 194, 516})
+_NOT_ALLOWED: Final = 497
+
+REFUSED: Final = _NOT_LET_IN | {_NOT_ALLOWED}
+"""ClickHouse's codes for credentials that it does not take, and for what is not granted."""
 
 
 def kafka_problem(error: BaseException, settings: KafkaSettings) -> str:
@@ -53,6 +55,7 @@ def kafka_problem(error: BaseException, settings: KafkaSettings) -> str:
                 "docs/operations.md lists the ACLs"
             )
         case errors.KafkaConnectionError() if "closed" in str(error):
+            # Nothing else is said to who speaks another protocol than the listener.
             return (
                 f"{where} closed the connection; check KAFKA_SECURITY_PROTOCOL "
                 f"(now {settings.security_protocol})"
@@ -74,22 +77,27 @@ async def kafka_error(settings: KafkaSettings) -> Exception | None:
     from aiokafka.errors import KafkaError
     from aiokafka.protocol.metadata import MetadataRequest
 
-    arguments = {
-        name: value
-        for name, value in settings.client_arguments().items()
-        if name != "bootstrap_servers"
-    }
     found: Exception | None = None
     for host, port, _ in collect_hosts(settings.bootstrap_servers):
         try:
+            server = settings.client_arguments()
             async with asyncio.timeout(LOOK_SECONDS):
-                connection = await create_conn(host, port, **arguments)
+                connection = await create_conn(
+                    host,
+                    port,
+                    security_protocol=server["security_protocol"],
+                    ssl_context=server["ssl_context"],
+                    sasl_mechanism=server["sasl_mechanism"],
+                    sasl_plain_username=server["sasl_plain_username"],
+                    sasl_plain_password=server["sasl_plain_password"],
+                )
                 try:
                     # Who should have given credentials is turned away at the first question.
                     await connection.send(MetadataRequest([]))
                 finally:
                     connection.close()
-        except (KafkaError, OSError) as error:
+        # A connection that was reset a moment ago may be a RuntimeError of the event loop.
+        except (KafkaError, OSError, RuntimeError) as error:
             found = error
         else:
             return None
@@ -111,13 +119,13 @@ def clickhouse_problem(error: BaseException, settings: ClickHouseSettings) -> st
     Never the server's own words: they may quote rows and what was bound in a question.
     """
     where = f"ClickHouse at {settings.address}"
-    code = getattr(error, "code", None)
-    if code in CLICKHOUSE_REFUSALS:
+    code = code_of(error)
+    if code in _NOT_LET_IN:
         return (
             f"{where} refused the credentials; check the user in CLICKHOUSE_URL, and "
             "CLICKHOUSE_PASSWORD"
         )
-    if code == _CLICKHOUSE_DENIAL:
+    if code == _NOT_ALLOWED:
         return (
             f"{where} does not allow its user what is needed (code {code}); "
             "docs/operations.md lists the grants"
@@ -127,6 +135,26 @@ def clickhouse_problem(error: BaseException, settings: ClickHouseSettings) -> st
     return _tls_problem(error, where, "CLICKHOUSE_CA_FILE", "CLICKHOUSE_URL", "CLICKHOUSE_URL") or (
         f"{where} cannot be reached ({type(error).__name__}); check CLICKHOUSE_URL or "
         "WEIR_CLICKHOUSE_PORT"
+    )
+
+
+def code_of(error: BaseException) -> int | None:
+    """ClickHouse's code for the error; None: it did not answer."""
+    # A third of a second: only for who asks ClickHouse.
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    return error.code if isinstance(error, DatabaseError) else None
+
+
+def refuses(error: BaseException) -> bool:
+    """Whether Kafka or ClickHouse turn us away, or we them: waiting does not mend that."""
+    from aiokafka.errors import AuthenticationFailedError, BrokerResponseError
+
+    return (
+        any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(error))
+        or isinstance(error, AuthenticationFailedError)
+        or (isinstance(error, BrokerResponseError) and not error.retriable)
+        or code_of(error) in REFUSED
     )
 
 
