@@ -164,6 +164,9 @@ def _tls_problem(
     """What is wrong with name or certificate of a server, by the settings that it depends on."""
     for each in _causes(error):
         match each:
+            # aiohttp's own, which says nothing and has one that does as its cause.
+            case ssl.SSLCertVerificationError() if not hasattr(each, "verify_code"):
+                continue
             case ssl.SSLCertVerificationError() if each.verify_code in _NAMES:
                 return (
                     f"{where} shows a certificate of another host ({each.verify_message}); check "
