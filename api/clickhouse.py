@@ -19,6 +19,7 @@ from api.problems import Problem, unavailable
 from schemas.metrics.edge import QUESTION_DURATION
 from schemas.metrics.instruments import histogram
 from schemas.migrations import APPLIED_MIGRATIONS, Migration, schema_problem
+from schemas.server_problems import REFUSED, refuses
 from schemas.servers import ClickHouseSettings
 from schemas.tls import client_context
 from schemas.tracing import span
@@ -32,6 +33,13 @@ _NOT_MIGRATED: Final = frozenset({47, 60, 81})
 _DATABASE: Final = {"db.system.name": "clickhouse", "db.operation.name": "SELECT"}
 _TABLE: Final = re.compile(r"\bFROM\s+([a-z_]+)")
 _AWAY: Final = "ClickHouse cannot be reached; ask again"
+_REFUSED: Final = (
+    "ClickHouse does not let Weir in; whoever runs it checks CLICKHOUSE_URL and CLICKHOUSE_PASSWORD"
+)
+_UNTRUSTED: Final = (
+    "ClickHouse shows a certificate that Weir does not trust; whoever runs it checks "
+    "CLICKHOUSE_URL and CLICKHOUSE_CA_FILE"
+)
 _BROKEN_OFF: Final = "ClickHouse broke off its answer; ask again"
 
 STREAM_RETRY_SECONDS: Final = 10.0
@@ -123,8 +131,8 @@ class ClickHouseReader:
             raise DatabaseError(
                 f"ClickHouse answered with code {error.code}", code=error.code
             ) from None
-        except (ClickHouseError, aiohttp.ClientError, OSError):
-            raise unavailable(_AWAY) from None
+        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+            raise unavailable(_UNTRUSTED if refuses(error) else _AWAY) from None
 
     @asynccontextmanager
     async def stream(
@@ -245,6 +253,8 @@ def _summary(sql: str) -> str:
 
 def _problem(code: int | None) -> Problem | None:
     """What the edge answers to an error of ClickHouse that is not the edge's own fault."""
+    if code in REFUSED:
+        return unavailable(_REFUSED)
     if code in _OVERLOADED:
         return unavailable("ClickHouse is overloaded; ask again")
     if code in _NOT_MIGRATED:

@@ -22,6 +22,7 @@ from schemas.metrics.edge import (
 )
 from schemas.metrics.instruments import at_scrape, counter, histogram
 from schemas.partitioning import partition_for, partitions_for
+from schemas.server_problems import kafka_away
 from schemas.servers import KafkaSettings
 from schemas.topics import EVENT_TOPICS, TOPICS
 from schemas.trace_context import TRACE_HEADERS
@@ -259,10 +260,7 @@ class KafkaPublisher:
             try:
                 await self._connect()
             except PRODUCER_ERRORS as error:
-                self._problem = (
-                    f"Kafka at {self._settings.bootstrap_servers} cannot be reached: "
-                    f"{type(error).__name__}"
-                )
+                self._problem = await kafka_away(error, self._settings)
                 await asyncio.sleep(RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)])
                 attempt += 1
                 continue

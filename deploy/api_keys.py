@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from schemas.api_keys import ApiKey, ApiKeyUse
 from schemas.key_messages import AnyKey, decode_key
+from schemas.server_problems import kafka_away
 from schemas.servers import KafkaSettings
 from schemas.sites import Site
 from schemas.topics import API_KEY_USES, API_KEYS, Topic
@@ -103,8 +104,7 @@ async def _opened(client: _SomeClient, settings: KafkaSettings) -> AsyncIterator
     except TimeoutError:
         raise KafkaAway(f"Kafka at {settings.bootstrap_servers} did not answer in time") from None
     except (KafkaError, OSError) as error:
-        name = type(error).__name__
-        raise KafkaAway(f"Kafka at {settings.bootstrap_servers}: {name}") from None
+        raise KafkaAway(await kafka_away(error, settings)) from None
     finally:
         # A producer that holds what nobody takes would wait for ever, and a consumer lets the
         # cancellations of its own tasks through.

@@ -106,8 +106,15 @@ class Weir:
 
     @property
     def kcat_options(self) -> list[str]:
-        """The same as kcat's options."""
-        return [word for pair in self.librdkafka.items() for word in ("-X", "=".join(pair))]
+        """The same as kcat's options.
+
+        By PLAIN, which the secure Kafka takes too: librdkafka before 2.6.1, which distributions
+        build kcat with, cannot prove a password by SCRAM to Kafka 4 (edenhill/kcat#462).
+        """
+        properties = self.librdkafka
+        if "sasl.mechanism" in properties:
+            properties["sasl.mechanism"] = "PLAIN"
+        return [word for pair in properties.items() for word in ("-X", "=".join(pair))]
 
     def topic(self, name: str) -> str:
         return self.kafka.topic(name)

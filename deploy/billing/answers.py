@@ -52,6 +52,7 @@ async def wait_for_the_sink(meters: "Iterable[Meter]", until: datetime) -> None:
     from aiokafka.errors import KafkaError
 
     from deploy.billing.sink_progress import has_stored
+    from schemas.server_problems import kafka_away
     from schemas.settings import read_settings_or_exit
     from schemas.topics import STRIPE_CUSTOMERS, USAGE_REPORTS, topic_for
     from streams.sink.settings import SinkSettings
@@ -64,11 +65,11 @@ async def wait_for_the_sink(meters: "Iterable[Meter]", until: datetime) -> None:
             settings, settings.group, list(topics.values()), until, SINK_SECONDS
         )
     except KafkaError as error:
+        why = await kafka_away(error, settings)
         fail(
             "stripe",
             EXIT_TRY_AGAIN,
-            f"Kafka at {settings.bootstrap_servers}: {type(error).__name__}. Is it running, with "
-            "its topics (`weir topics`)? Check KAFKA_BOOTSTRAP_SERVERS or WEIR_KAFKA_PORT",
+            f"{why}. Is it running, with its topics (`weir topics`)?",
         )
     if not stored:
         fail(

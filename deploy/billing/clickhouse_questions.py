@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.server_problems import clickhouse_problem, code_of
 from schemas.servers import ClickHouseSettings
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ class TablesMissing(Exception):
 class Questions:
     """Asks one ClickHouse. Not for several threads at once."""
 
-    def __init__(self, client: "Client", address: str) -> None:
+    def __init__(self, client: "Client", settings: ClickHouseSettings) -> None:
         self._client = client
-        self._address = address
+        self._settings = settings
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
         """All rows. Raises ClickHouseAway or TablesMissing."""
-        with _said(self._address):
+        with _said(self._settings):
             return list(self._client.query(sql, parameters=dict(parameters)).result_rows)
 
 
@@ -47,7 +48,7 @@ def opened_questions(settings: ClickHouseSettings) -> Iterator[Questions]:
     """Raises ClickHouseAway or TablesMissing."""
     import clickhouse_connect
 
-    with _said(settings.address):
+    with _said(settings):
         client = clickhouse_connect.get_client(
             **settings.clickhouse_arguments(),
             database=settings.database,
@@ -55,7 +56,7 @@ def opened_questions(settings: ClickHouseSettings) -> Iterator[Questions]:
             send_receive_timeout=SECONDS,
         )
     with client:
-        yield Questions(client, settings.address)
+        yield Questions(client, settings)
 
 
 def moment_text(moment: datetime) -> str:
@@ -64,24 +65,14 @@ def moment_text(moment: datetime) -> str:
 
 
 @contextmanager
-def _said(address: str) -> Iterator[None]:
-    from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+def _said(settings: ClickHouseSettings) -> Iterator[None]:
+    from clickhouse_connect.driver.exceptions import ClickHouseError
 
     try:
         yield
-    except DatabaseError as error:
-        if error.code is None:
-            raise ClickHouseAway(_away(address)) from None
-        if error.code in _NO_TABLES:
+    except ClickHouseError as error:
+        if code_of(error) in _NO_TABLES:
             raise TablesMissing(
-                f"ClickHouse at {address} has no tables of billing; run `weir migrate`"
+                f"ClickHouse at {settings.address} has no tables of billing; run `weir migrate`"
             ) from None
-        raise ClickHouseAway(f"ClickHouse at {address} cannot answer (code {error.code})") from None
-    except ClickHouseError:
-        raise ClickHouseAway(_away(address)) from None
-
-
-def _away(address: str) -> str:
-    return (
-        f"ClickHouse at {address} cannot be reached; check CLICKHOUSE_URL or WEIR_CLICKHOUSE_PORT"
-    )
+        raise ClickHouseAway(clickhouse_problem(error, settings)) from None

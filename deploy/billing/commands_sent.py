@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.billing import CustomerLinked, ForgetUse, UsageCommand, UsageCounted
 from schemas.partitioning import partition_for
+from schemas.server_problems import kafka_away
 from schemas.servers import KafkaSettings
 from schemas.topics import USAGE_COMMANDS
 
@@ -72,15 +73,14 @@ def key_of(command: UsageCommand) -> str:
 @asynccontextmanager
 async def _opened(producer: AIOKafkaProducer, settings: KafkaSettings) -> AsyncIterator[None]:
     """Starts and stops it; what goes wrong with Kafka meanwhile is KafkaAway."""
-    where = f"Kafka at {settings.bootstrap_servers}"
     try:
         async with asyncio.timeout(SECONDS):
             await producer.start()
         yield
     except TimeoutError:
-        raise KafkaAway(f"{where} did not answer in time") from None
+        raise KafkaAway(f"Kafka at {settings.bootstrap_servers} did not answer in time") from None
     except (KafkaError, OSError) as error:
-        raise KafkaAway(f"{where}: {type(error).__name__}") from None
+        raise KafkaAway(await kafka_away(error, settings)) from None
     finally:
         # One that holds what nobody takes would wait for ever.
         await asyncio.gather(

@@ -8,8 +8,9 @@ from typing import Final
 import aiohttp
 import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from schemas.server_problems import clickhouse_problem, code_of
 from schemas.servers import ClickHouseSettings
 from streams.failures import Overloaded, Retryable
 
@@ -78,7 +79,7 @@ class ClickHouseStore:
                 )
             self._answered_at = monotonic()
         except (ClickHouseError, aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from error
+            raise self._failure(error) from error
 
     def insert_settings(self, token: str) -> dict[str, object]:
         return {**INSERT_SETTINGS, "insert_deduplication_token": token}
@@ -89,7 +90,7 @@ class ClickHouseStore:
         try:
             answer = await client.query(sql, parameters=dict(parameters))
         except (ClickHouseError, aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from error
+            raise self._failure(error) from error
         self._answered_at = monotonic()
         rows: Sequence[Sequence[object]] = answer.result_rows
         return rows
@@ -104,7 +105,7 @@ class ClickHouseStore:
                 async for piece in stream:
                     yield piece
         except (ClickHouseError, aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from error
+            raise self._failure(error) from error
 
     async def _connected(self) -> AsyncClient:
         async with self._opening:
@@ -120,13 +121,9 @@ class ClickHouseStore:
                         query_retries=0,
                     )
                 except (ClickHouseError, aiohttp.ClientError, OSError) as error:
-                    raise _failure(error) from error
+                    raise self._failure(error) from error
             return self._client
 
-
-def _failure(error: Exception) -> Retryable | Overloaded:
-    # Never the server's own text: it may quote rows.
-    if isinstance(error, DatabaseError):
-        kind = Overloaded if error.code in _OVERLOADED else Retryable
-        return kind(f"ClickHouse answered with code {error.code}")
-    return Retryable(f"ClickHouse cannot be reached: {type(error).__name__}")
+    def _failure(self, error: Exception) -> Retryable | Overloaded:
+        kind = Overloaded if code_of(error) in _OVERLOADED else Retryable
+        return kind(clickhouse_problem(error, self._settings))
