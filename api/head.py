@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.measuring.requests import name_route, route_of
+from api.answering_route import name_route, route_of
 
 _ASKED_BY_HEAD: Final = "weir.asked_by_head"
 
@@ -29,4 +29,5 @@ class HeadAsGet:
         try:
             await self._app(asked, receive, send)
         finally:
-            name_route(scope, route_of(asked))
+            if route := route_of(asked):
+                name_route(scope, route)

@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.answering_route import name_route
 from api.identity.access import Access
-from api.measuring.requests import name_route
 from api.problems import Problem, answered
-from api.tracing import ROUTE
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -39,7 +38,6 @@ class Shortcut:
         ):
             await self._app(scope, receive, send)
             return
-        scope[ROUTE] = self._path
         try:
             name_route(scope, self._path)
             request = Request(scope, receive)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.answering_route import route_of
 from schemas.trace_context import TraceParent, parsed
 from schemas.tracing import running_spans
 
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from schemas.spans import Spans
-
-ROUTE: Final = "weir.route"
-"""Where who answers without the router says which route it is."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
@@ -72,9 +70,7 @@ def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> TraceParent | None:
 def _note(span: "Span", method: str, scope: Scope, status: int) -> None:
     span.set_attribute("http.request.method", method)
     span.set_attribute("http.response.status_code", status)
-    # Where no route answered there is only the path.
-    route = getattr(scope.get("route"), "path_format", None) or scope.get(ROUTE)
-    if route:
+    if route := route_of(scope):
         span.update_name(f"{method} {route}")
         span.set_attribute("http.route", route)
     if status >= _SERVER_ERROR:

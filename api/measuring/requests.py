@@ -8,25 +8,14 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.answering_route import route_of
 from schemas.metrics.edge import REQUEST_DURATION, REQUESTS
 from schemas.metrics.instruments import counter, histogram
 
 NO_ROUTE: Final = "none"
-_ROUTE: Final = "weir.route"
 _CLIENT_LEFT: Final = 499
 _FAILED: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def name_route(scope: Scope, template: str) -> None:
-    """Says which route answers, where it is not the framework that finds it."""
-    scope[_ROUTE] = template
-
-
-def route_of(scope: Scope) -> str:
-    """The template of the route that answered a request, or `none`."""
-    named = scope.get(_ROUTE) or getattr(scope.get("route"), "path", None)
-    return named if isinstance(named, str) else NO_ROUTE
 
 
 class MeasuredRequests:
@@ -64,7 +53,7 @@ class MeasuredRequests:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"]
-        key = (route_of(scope), method if method in _METHODS else "", status // 100)
+        key = (route_of(scope) or NO_ROUTE, method if method in _METHODS else "", status // 100)
         series = self._series.get(key)
         if series is None:
             route, method, family = key

@@ -9,10 +9,10 @@ from pydantic import SecretStr
 from api.settings import ApiSettings
 from deploy.edge_client import EdgeSettings
 from deploy.local.settings import LocalSettings
+from deploy.settings_kinds import KINDS
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.settings import InvalidSettings, Settings, read_settings
 from streams.social.settings import SocialSettings
-from tests.test_documents import KINDS
 
 SECRETS: Final[tuple[tuple[type[Settings], str, str], ...]] = (
     (ApiSettings, "WEIR_JWT_SECRET", "j" * 32),

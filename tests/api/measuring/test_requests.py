@@ -7,7 +7,8 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from api.measuring.requests import MeasuredRequests, name_route
+from api.answering_route import name_route
+from api.measuring.requests import MeasuredRequests
 from schemas.metrics.edge import REQUEST_DURATION, REQUESTS
 from tests.scrapes import shown_here
 
