@@ -182,6 +182,16 @@ class Weir:
             {"WEIR_API_PORT": str(port), **(environment or {})},
         )
 
+    def launch_edge_alone(self, environment: Mapping[str, str]) -> ManagedProcess:
+        """The API without the look that `weir api` takes before: also while a server is away."""
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        edge = "from api.serving import serve; from api.settings import ApiSettings"
+        return self.process(
+            ["-c", f"{edge}; serve(ApiSettings())", "edge"],
+            {"WEIR_API_PORT": str(port), **environment},
+        )
+
     async def api_ready(self) -> bool:
         try:
             status, _ = await self.get("/readyz")

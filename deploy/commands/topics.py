@@ -30,5 +30,5 @@ def topics() -> None:
         typer.echo(f"weir topics: Kafka at {settings.bootstrap_servers}: {name}", err=True)
         raise typer.Exit(1) from None
     if wrong:
-        refuse("weir topics: not all topics are as the registry says:", wrong)
+        refuse("weir topics: Kafka is not as the registry says:", wrong)
     typer.echo("all topics are there")

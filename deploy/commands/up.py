@@ -21,7 +21,7 @@ def up() -> None:
     Ends with
       0    stopped by Ctrl-C or SIGTERM
       1    a part failed, a port is in use, or Weir runs already on this folder
-      78   settings cannot be used
+      78   settings cannot be used, or a file that they name
       130  killed by a second Ctrl-C
     """
     try:
@@ -33,15 +33,38 @@ def up() -> None:
 
 
 def _up() -> int:
+    from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
     from deploy.local.data_dir import DataDirError, owned
-    from deploy.local.identity import GivenIdentity, local_identity, local_visitor_secret
+    from deploy.local.identity import (
+        CompletedApiSettings,
+        GivenIdentity,
+        local_identity,
+        local_visitor_secret,
+    )
     from deploy.local.ports import is_free
     from deploy.local.settings import LocalSettings
+    from deploy.preflight.files import METERS, PAGES, PLANS
+    from deploy.preflight.processes import BILLING, QUOTAS, SINK, SOCIAL
+    from deploy.preflight.settings import StartSettings
+    from deploy.preflight.start import look_once, refuse
     from deploy.secret_files import NotASecret
-    from schemas.settings import read_settings_or_exit
+    from schemas.settings import read_settings
 
-    settings = read_settings_or_exit(LocalSettings)
-    given = read_settings_or_exit(GivenIdentity)
+    kinds = (
+        LocalSettings,
+        GivenIdentity,
+        EmbeddedClickHouseSettings,
+        CompletedApiSettings,
+        SINK.settings,
+        QUOTAS.settings,
+        SOCIAL.settings,
+        BILLING.settings,
+        StartSettings,
+    )
+    # Of all parts, before the first one is started; servers are looked at when they are there.
+    if problems := look_once(kinds, (PLANS, METERS, PAGES)):
+        refuse("weir up cannot start:", problems)
+    settings, given = read_settings(LocalSettings), read_settings(GivenIdentity)
     try:
         with owned(settings.folder, settings.api_url):
             taken = [

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
-from api.identity.settings import TokenSettings
+from api.identity.settings import MIN_SECRET_BYTES, TokenSettings
+from api.settings import ApiSettings
 from deploy.secret_files import read_or_create_secret
 from schemas.settings import InvalidSettings, read_settings
 
@@ -31,6 +32,20 @@ class GivenIdentity(TokenSettings):
     def visitor_secret_file(self) -> Path:
         """Holds the secret that visitors of websites are named with where none is set."""
         return self.data_dir.expanduser() / "visitor-secret"
+
+
+class CompletedApiSettings(ApiSettings):
+    """The API's settings as they are once `weir up` has added what it makes itself."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, values: dict[str, object]) -> dict[str, object]:
+        if not values.get("WEIR_AUTH"):
+            values["WEIR_AUTH"] = "local"
+        if not (values.get("WEIR_JWT_SECRET") or values.get("WEIR_JWKS_URL")):
+            # In the place of the one that is made when all else is well.
+            values["WEIR_JWT_SECRET"] = "-" * MIN_SECRET_BYTES
+        return values
 
 
 def local_identity(given: GivenIdentity) -> dict[str, str]:

@@ -12,10 +12,12 @@ from deploy.local.display import Display
 from deploy.local.managed_process import ManagedProcess
 from deploy.local.notifications import Notifications
 from deploy.local.parts import Part
+from schemas.settings import EX_CONFIG
 
 _STOP_SECONDS = 19.0
 _SILENT_SECONDS = 120.0
 _LOG_LINES = 20
+_REFUSAL_LINES = 100
 _START_AGAIN = 75
 _MAX_STARTS = 5
 _STARTS_WITHIN = 300.0
@@ -194,8 +196,13 @@ class Supervisor:
 
     def _report(self, failure: PartFailedError) -> None:
         log = self._log_of(failure.part)
-        self._display.say(f"Weir stops: {failure}.")
         process = self._processes.get(failure.part.name)
+        if process and process.returncode == EX_CONFIG:
+            self._display.say(f"Weir stops: {failure.part.title} cannot start ({log}):")
+            for line in _refusal(process.last_lines(_REFUSAL_LINES)):
+                self._display.say(f"  {line}")
+            return
+        self._display.say(f"Weir stops: {failure}.")
         lines = process.last_lines(_LOG_LINES) if process else []
         if lines:
             self._display.say(f"The last lines of {log}:")
@@ -206,6 +213,12 @@ class Supervisor:
 
     def _log_of(self, part: Part) -> Path:
         return self._logs / f"{part.name}.log"
+
+
+def _refusal(lines: list[str]) -> list[str]:
+    """The message that these lines end with: one heading, one line for each problem."""
+    heading = max((i for i, line in enumerate(lines) if not line.startswith("  ")), default=-1)
+    return [line.strip() for line in lines[heading + 1 :]]
 
 
 async def _first_of_ready_and_ended(

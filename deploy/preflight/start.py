@@ -34,16 +34,15 @@ def started(needs: Needs[S], say: Say) -> S:
     0 one that would have run until then, with 128 and the signal one that has something to do.
     """
     kinds: tuple[type[Settings], ...] = (needs.settings, StartSettings)
-    heading = f"weir {needs.name} cannot start:"
     if _settings_problems(kinds):
-        refuse(heading, look_once(kinds, needs.checks))
+        refuse(f"weir {needs.name} cannot start:", look_once(kinds, needs.checks))
     settings = read_settings(needs.settings)
     seconds = read_settings(StartSettings).start_timeout
     listening = needs.listening(settings) if needs.listening else None
     asks = [check.prepared() for check in needs.checks]
     problems = asyncio.run(_waited(asks, seconds, needs.name, listening, say))
     if problems:
-        refuse(heading, problems)
+        refuse(f"weir {needs.name} cannot start:", problems)
     return settings
 
 
@@ -58,8 +57,8 @@ def look_once(kinds: Iterable[type[Settings]], checks: Iterable[AnyCheck]) -> li
 
 
 def refuse(heading: str, problems: Iterable[str]) -> NoReturn:
-    """Ends the process with 78 and a message of one line for each problem."""
-    sys.stderr.write("\n".join([heading, *(f"  {each}" for each in problems)]) + "\n")
+    """Ends the process with 78: a heading, and an indented line for each problem."""
+    sys.stderr.write("\n  ".join([heading, *problems]) + "\n")
     raise SystemExit(EX_CONFIG)
 
 

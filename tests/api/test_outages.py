@@ -286,7 +286,40 @@ async def test_an_api_that_starts_before_kafka_and_clickhouse(tmp_path: Path) ->
     weir = Weir(
         Services(kafka.bootstrap_servers, clickhouse.url, kafka, clickhouse), tmp_path, "early"
     )
-    api = weir.launch_api(SETTINGS)
+    api = weir.launch_api({**SETTINGS, "WEIR_START_TIMEOUT": "120"})
+
+    async def waits_for(*parts: str) -> bool:
+        waits = (await not_ready(weir)).get("api", "")
+        return all((part in waits) == (part in parts) for part in ("Kafka", "ClickHouse"))
+
+    try:
+        await weir.eventually(partial(healthy, weir), process=api)
+        assert await waits_for("Kafka", "ClickHouse")
+
+        await clickhouse.start()
+        await weir.eventually(partial(says, weir, "api", "weir migrate"), process=api)
+        await asyncio.to_thread(apply_migrations, weir.clickhouse, lambda _: None)
+        await weir.eventually(partial(waits_for, "Kafka"), process=api)
+
+        await kafka.start()
+        await weir.eventually(partial(says, weir, "api", "weir topics"), process=api)
+        await create_topics(weir.kafka, lambda _: None)
+        await weir.eventually(weir.api_ready, within=20, process=api)
+        assert await accepted(weir, an_event("/early"))
+    finally:
+        await api.stop()
+        await weir.session.close()
+        await kafka.stop()
+        await clickhouse.stop()
+
+
+async def test_an_edge_that_lost_its_servers_before_it_reached_them(tmp_path: Path) -> None:
+    kafka = KafkaService(LocalKafka(tmp_path / "kafka", free_port()), tmp_path / "kafka.log")
+    clickhouse = ClickHouseService(tmp_path, free_port(), tmp_path / "clickhouse.log")
+    weir = Weir(
+        Services(kafka.bootstrap_servers, clickhouse.url, kafka, clickhouse), tmp_path, "early"
+    )
+    api = weir.launch_edge_alone(SETTINGS)
     try:
         await weir.eventually(partial(healthy, weir), process=api)
         assert set(await not_ready(weir)) == {"kafka", "clickhouse", "api_keys"}

@@ -188,7 +188,7 @@ async def test_without_a_secret_it_says_which_setting_is_missing(unbilled: Weir)
 
 async def test_while_kafka_is_away_the_same_may_be_sent_again(unbilled: Weir) -> None:
     weir = copy(unbilled)
-    weir.launch_api(
+    weir.launch_edge_alone(
         {
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
             "WEIR_PUBLISH_TIMEOUT": "1",

@@ -189,7 +189,7 @@ async def test_what_is_sent_again_by_the_id_of_the_answer_is_the_same_event(
 
 async def test_ids_of_a_503_are_those_to_send_again(edge: Weir, topics: LogOfTopics) -> None:
     away = copy(edge)
-    api = away.launch_api(
+    api = away.launch_edge_alone(
         {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}", "WEIR_PUBLISH_TIMEOUT": "0.5"}
     )
     own = {"Origin": "http://localhost:3000"}

@@ -43,6 +43,11 @@ def main(name: str, trace: str, *words: str) -> None:
     if "fails" in words:
         print(f"{name} has a reason to fail", flush=True)
         sys.exit(3)
+    if "refuses" in words:
+        print(
+            f"weir {name} cannot start:\n  its server is away\n  its password is wrong", flush=True
+        )
+        sys.exit(78)
     starts = Path(trace).read_text().count(f"start {name} ")
     if ("starts-once-more" in words and starts == 1) or "starts-for-ever" in words:
         sys.exit(75)

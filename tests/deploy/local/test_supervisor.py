@@ -132,6 +132,17 @@ def test_a_crash_is_reported_with_its_reason_and_stops_the_rest(supervise: Super
     assert run.trace[-1] == "stop kafka"
 
 
+def test_a_part_that_cannot_start_is_reported_by_what_it_says_is_wrong(
+    supervise: Supervise,
+) -> None:
+    run = supervise([("sink", ["mute", "refuses"], [])])
+    assert run.process.wait(10) == 1
+    log = run.folder / "logs" / "sink.log"
+    said = "\n  its server is away\n  its password is wrong"
+    assert f"Weir stops: SINK cannot start ({log}):{said}\n" in run.text
+    assert "says where it is" not in run.text
+
+
 def test_a_part_killed_by_a_signal_is_reported_by_the_signal_s_name(supervise: Supervise) -> None:
     run = supervise([("kafka", [], []), ("sink", ["crashes"], ["kafka"])])
     assert run.process.wait(10) == 1
