@@ -28,8 +28,8 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
         for topic in TOPICS:
             name = settings.topic(topic.name)
             if name not in existing:
-                await _create(admin, name, topic, settings.replication_factor)
-                say(f"created topic {name} with {topic.partitions} partitions")
+                await _create(admin, name, topic, settings)
+                say(f"created topic {name} with {topic.partitions_by(settings)} partitions")
         await _wait_until_there(admin, {settings.topic(topic.name) for topic in TOPICS})
     finally:
         await admin.close()
@@ -58,7 +58,7 @@ async def topic_problems(settings: KafkaSettings) -> list[str]:
         for topic in TOPICS:
             name = settings.topic(topic.name)
             if name in existing:
-                problems += await _differences(admin, name, topic)
+                problems += await _differences(admin, name, topic, settings)
             else:
                 problems.append(f"topic {name} is missing; run `weir topics`")
         return problems
@@ -67,12 +67,12 @@ async def topic_problems(settings: KafkaSettings) -> list[str]:
 
 
 async def _create(
-    admin: AIOKafkaAdminClient, name: str, topic: Topic, replication_factor: int
+    admin: AIOKafkaAdminClient, name: str, topic: Topic, settings: KafkaSettings
 ) -> None:
     new = NewTopic(
         name=name,
-        num_partitions=topic.partitions,
-        replication_factor=replication_factor,
+        num_partitions=topic.partitions_by(settings),
+        replication_factor=settings.replication_factor,
         topic_configs=topic.configuration(),
     )
     response = await admin.create_topics([new])
@@ -82,14 +82,17 @@ async def _create(
             raise error(f"topic {name}: {' '.join(str(part) for part in message)}")
 
 
-async def _differences(admin: AIOKafkaAdminClient, name: str, topic: Topic) -> list[str]:
+async def _differences(
+    admin: AIOKafkaAdminClient, name: str, topic: Topic, settings: KafkaSettings
+) -> list[str]:
     [description] = await admin.describe_topics([name])
     partitions = len(description["partitions"])
     differences = []
-    if partitions < topic.partitions:
+    wanted = topic.partitions_by(settings)
+    if partitions < wanted:
         differences.append(
-            f"topic {name} has {partitions} partitions, not {topic.partitions}: copies of an "
-            "event meet by partition, so change it only when no copy is under way"
+            f"topic {name} has {partitions} partitions, not {wanted}: copies of an event meet by "
+            "partition, so change it only when no copy is under way (docs/scaling.md)"
         )
     [response] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
     [(_, _, _, _, entries)] = response.resources

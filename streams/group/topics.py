@@ -155,8 +155,7 @@ async def described(
     differing = [
         topic.name
         for topic in needed
-        if topic.key.startswith(("user_id", "customer_id"))
-        and topics[topic.name].partitions != partitions
+        if topic.keyed_by_user and topics[topic.name].partitions != partitions
     ]
     if differing:
         raise TopicsNotUsable(

@@ -118,7 +118,10 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
     async def schema_problem(self) -> str | None:
         """What is wrong with ClickHouse's tables, or None. Raises Retryable or Overloaded."""
         rows = await self._store.rows(APPLIED_MIGRATIONS, {})
-        return schema_problem({int(str(row[0])): str(row[1]) for row in rows}, load_migrations())
+        applied = {int(str(row[0])): str(row[1]) for row in rows}
+        if problem := schema_problem(applied, load_migrations()):
+            return problem
+        return await self._store.placement_problem()
 
     async def start(self) -> None:
         """Joins the group; connect() comes first."""
@@ -245,6 +248,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
                 ),
                 rate=self._rates[registered],
                 settings=self._settings,
+                shard=self._store.shard_of(name.partition),
             ),
         )
         task = asyncio.create_task(lane.run(), name=f"lane {name.topic}:{name.partition}")

@@ -10,6 +10,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
+from schemas.migrations.cluster import local
 from schemas.servers import ClickHouseSettings
 from streams.failures import Overloaded, Retryable
 
@@ -37,6 +38,14 @@ INSERT_SETTINGS: Final[dict[str, object]] = {
 }
 
 
+KNOWN_IDS: Final = "known_ids"
+EVENTS_ENGINE: Final = """
+SELECT any(engine) FROM system.tables WHERE database = currentDatabase() AND name = 'events'
+"""
+SHARDS: Final = "SELECT max(shard_num) FROM system.clusters WHERE cluster = {cluster:String}"
+SET_CLUSTER: Final = "set WEIR_CLICKHOUSE_CLUSTER to its name"
+
+
 class ClickHouseStore:
     """One pool of connections; every failure leaves it as Retryable or Overloaded."""
 
@@ -46,6 +55,39 @@ class ClickHouseStore:
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._answered_at: float | None = None
+        self._shards = 0
+
+    @property
+    def known_ids(self) -> str:
+        """Where ids are known, in SQL: in a cluster on every replica of every shard."""
+        cluster = self._settings.clickhouse_cluster
+        if not cluster:
+            return KNOWN_IDS
+        return f"clusterAllReplicas('{cluster}', '{self._settings.database}', '{local(KNOWN_IDS)}')"
+
+    def shard_of(self, partition: int) -> int:
+        """The shard, from 1, to which a partition's batches go; 0: there is one server."""
+        return partition % self._shards + 1 if self._shards else 0
+
+    async def placement_problem(self) -> str | None:
+        """Why the tables are not those of the settings, or None. Raises Retryable or Overloaded.
+
+        Afterwards it is known how many shards there are.
+        """
+        cluster = self._settings.clickhouse_cluster
+        [[engine]] = await self.rows(EVENTS_ENGINE, {})
+        if (engine == "Distributed") != bool(cluster):
+            return (
+                f"the tables of {self._settings.database} are "
+                f"{'those of one server' if cluster else 'those of a cluster'}; "
+                f"{'leave WEIR_CLICKHOUSE_CLUSTER empty' if cluster else SET_CLUSTER}"
+            )
+        if cluster:
+            [[shards]] = await self.rows(SHARDS, {"cluster": cluster})
+            if not shards:
+                return f"ClickHouse knows no cluster {cluster}; check WEIR_CLICKHOUSE_CLUSTER"
+            self._shards = int(str(shards))
+        return None
 
     async def problem(self) -> str | None:
         """Why ClickHouse cannot be used, or None; it is asked unless it answered a moment ago."""
@@ -64,8 +106,13 @@ class ClickHouseStore:
         if self._client is not None:
             await self._client.close()
 
-    async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
-        """Inserts rows (JSONCompactEachRow) under a token; the same token again does nothing."""
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: bytes, token: str, shard: int = 0
+    ) -> None:
+        """Inserts rows (JSONCompactEachRow) under a token; the same token again does nothing.
+
+        `shard`: of a cluster, from 1. It remembers the token for itself.
+        """
         client = await self._connected()
         try:
             async with asyncio.timeout(self._timeout):
@@ -73,7 +120,7 @@ class ClickHouseStore:
                     table,
                     column_names=columns,
                     insert_block=rows,
-                    settings=self.insert_settings(token),
+                    settings=self.insert_settings(token) | _placed(shard),
                     fmt="JSONCompactEachRow",
                 )
             self._answered_at = monotonic()
@@ -122,6 +169,14 @@ class ClickHouseStore:
                 except (ClickHouseError, aiohttp.ClientError, OSError) as error:
                     raise _failure(error) from error
             return self._client
+
+
+def _placed(shard: int) -> dict[str, object]:
+    """As settings of an insert: the whole block to one shard, which has it when this succeeds.
+
+    Tables that are whole on every server pass over it.
+    """
+    return {"insert_shard_id": shard, "distributed_foreground_insert": 1} if shard else {}
 
 
 def _failure(error: Exception) -> Retryable | Overloaded:
