@@ -2,9 +2,9 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from api.clickhouse import ClickHouseReader, NotMigrated
@@ -38,6 +38,15 @@ async def readyz(
     clickhouse: FromClickHouse,
     migrations: Migrations,
     identity: Identity,
+    exclude: Annotated[
+        list[str],
+        Query(
+            max_length=20,
+            description="Parts that are left out: what all processes share, such as `clickhouse`, "
+            "is no reason for a balancer to leave each of them.",
+            examples=[["kafka", "clickhouse", "migrations"]],
+        ),
+    ] = [],  # noqa: B006, FastAPI copies it
 ) -> Health:
     kafka_problem, clickhouse_problem = await asyncio.gather(
         kafka.problem(), _clickhouse_problem(clickhouse, migrations)
@@ -49,6 +58,7 @@ async def readyz(
         # Without Kafka nothing is heard of either: said once.
         heard = {"replies": replies.problem(), "posts": posts.problem()}
         not_ready = {**{part: why for part, why in heard.items() if why}, **not_ready}
+    not_ready = {part: why for part, why in not_ready.items() if part not in exclude}
     if not_ready:
         raise unavailable(
             "; ".join(f"{part}: {problem}" for part, problem in not_ready.items()),

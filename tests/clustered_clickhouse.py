@@ -1,9 +1,9 @@
 """The embedded ClickHouse as the one server of a cluster: `python -m tests.clustered_clickhouse`.
 
 All shards of the cluster (`SHARDS`) are this server, so what is inserted into one of them is read
-once for each. Distributed tables, the routing of inserts and tokens are the engine's own. What needs
-a Keeper, which the engine does not have, is taken out of statements before they reach it: that they
-run on all servers, and that tables are replicated.
+once for each. Distributed tables, the routing of inserts and tokens are the engine's own. What
+needs a Keeper, which the engine does not have, is taken out of statements before they reach it:
+that they run on all servers, and that tables are replicated.
 """
 
 import os

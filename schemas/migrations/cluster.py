@@ -16,7 +16,7 @@ SHARDED: Final = frozenset({"events", "event_counts_hourly", "event_counts", "kn
 LOCAL: Final = "_local"
 
 TOKEN_SECONDS: Final = 35 * 86_400
-"""How long a token is remembered: as long as any topic is kept. Servers would forget after an hour."""
+"""How long a token is remembered: as long as any topic is kept. ClickHouse's own is an hour."""
 
 CLUSTER_SETTINGS: Final = {
     # A view that reads a new column is made on a replica that has it.

@@ -16,9 +16,9 @@ _NOTE: Final = re.compile(r"incarnation=(\d+)(?: batch-end=(\d+)(?: shard=(\d+))
 class Span:
     """The offsets `first..last` of a source, both inclusive.
 
-    `shard`: of ClickHouse's cluster, from 1, where the batch lies; 0: there is one server. Tokens are
-    remembered by shard, so a batch that is repeated meets the same one, however many there are by
-    then. It is no part of the name.
+    `shard`: of ClickHouse's cluster, from 1, where the batch lies; 0: there is one server. Tokens
+    are remembered by shard, so a batch that is repeated meets the same one, however many there are
+    by then. It is no part of the name.
     """
 
     source: Source
