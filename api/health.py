@@ -2,9 +2,9 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from api.clickhouse import ClickHouseReader, NotMigrated
@@ -53,8 +53,18 @@ async def readyz(
     clickhouse: FromClickHouse,
     migrations: Migrations,
     identity: Identity,
+    exclude: Annotated[
+        list[str],
+        Query(
+            max_length=20,
+            description="Parts that are left out: what all processes share, such as `clickhouse`, "
+            "is no reason for a balancer to leave each of them.",
+            examples=[["kafka", "clickhouse", "migrations"]],
+        ),
+    ] = [],  # noqa: B006, FastAPI copies it
 ) -> Health:
-    problems = await not_ready(kafka, replies, posts, clickhouse, migrations, identity)
+    found = await not_ready(kafka, replies, posts, clickhouse, migrations, identity)
+    problems = {part: why for part, why in found.items() if part not in exclude}
     if problems:
         raise unavailable(
             "; ".join(f"{part}: {problem}" for part, problem in problems.items()),

@@ -28,7 +28,7 @@ ROWS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
-class _Message:
+class KafkaMessage:
     """A record as the sink sees it, for making the rows that are inserted alone."""
 
     offset: int
@@ -129,7 +129,7 @@ def _blocks(made: list[tuple[bytes, bytes]]) -> list[bytes]:
     blocks = []
     for start in range(0, len(made), ROWS_AT_ONCE):
         records = [
-            _Message(start + index, now, key, value)
+            KafkaMessage(start + index, now, key, value)
             for index, (key, value) in enumerate(made[start : start + ROWS_AT_ONCE])
         ]
         number = start // ROWS_AT_ONCE % PAGE_VIEWS.partitions

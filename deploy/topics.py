@@ -50,11 +50,11 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
             if name in existing:
                 continue
             try:
-                await _create(admin, name, topic, settings.replication_factor)
+                await _create(admin, name, topic, settings)
             except KafkaError as error:
                 refused.setdefault(f"{type(error).__name__}: {error.args[0]}", []).append(name)
                 continue
-            say(f"created topic {name} with {topic.partitions} partitions")
+            say(f"created topic {name} with {topic.partitions_by(settings)} partitions")
         if refused:
             raise TopicsNotCreated(
                 "\n".join(
@@ -91,12 +91,12 @@ async def _wait_until_there(admin: AIOKafkaAdminClient, names: set[str]) -> None
 
 
 async def _create(
-    admin: AIOKafkaAdminClient, name: str, topic: Topic, replication_factor: int
+    admin: AIOKafkaAdminClient, name: str, topic: Topic, settings: KafkaSettings
 ) -> None:
     new = NewTopic(
         name=name,
-        num_partitions=topic.partitions,
-        replication_factor=replication_factor,
+        num_partitions=topic.partitions_by(settings),
+        replication_factor=settings.replication_factor,
         topic_configs=topic.configuration(),
     )
     response = await admin.create_topics([new])
@@ -130,8 +130,10 @@ async def _problems(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> list
         }
         configured = await _configurations(admin, there)
         for name in there:
-            problems += _differences(name, by_name[name], partitions[name], configured[name])
-        problems += _uneven([(name, by_name[name], partitions[name]) for name in there])
+            problems += _differences(
+                name, by_name[name], partitions[name], configured[name], settings
+            )
+        problems += _uneven([(name, by_name[name], partitions[name]) for name in there], settings)
     return problems
 
 
@@ -147,15 +149,20 @@ async def _configurations(
 
 
 def _differences(
-    name: str, topic: Topic, partitions: int, actual: Mapping[str, str]
+    name: str,
+    topic: Topic,
+    partitions: int,
+    actual: Mapping[str, str],
+    settings: KafkaSettings,
 ) -> list[TopicProblem]:
     differences = []
-    if partitions < topic.partitions:
+    wanted = topic.partitions_by(settings)
+    if partitions < wanted:
         differences.append(
             TopicProblem(
                 "unusable",
-                f"topic {name} has {partitions} partitions, not {topic.partitions}: copies of an "
-                "event meet by partition, so change it only when no copy is under way",
+                f"topic {name} has {partitions} partitions, not {wanted}: copies of an event meet "
+                "by partition, so change it only when no copy is under way (docs/scaling.md)",
             )
         )
     for setting, value in topic.configuration().items():
@@ -172,14 +179,16 @@ def _differences(
     return differences
 
 
-def _uneven(topics: Sequence[tuple[str, Topic, int]]) -> list[TopicProblem]:
+def _uneven(
+    topics: Sequence[tuple[str, Topic, int]], settings: KafkaSettings
+) -> list[TopicProblem]:
     """A user's messages lie on partitions of the same number of all topics that are keyed so."""
     by_user = [
         (name, partitions)
         for name, topic, partitions in topics
-        if topic.key.startswith(("user_id", "customer_id"))
+        if topic.keyed_by_user
         # Fewer than in the registry is said of the topic itself.
-        and partitions >= topic.partitions
+        and partitions >= topic.partitions_by(settings)
     ]
     most = max((partitions for _, partitions in by_user), default=0)
     fewer = [name for name, partitions in by_user if partitions < most]

@@ -73,6 +73,24 @@ class KafkaSettings(Settings):
         ),
     ] = ""
     replication_factor: Annotated[int, Field(alias="WEIR_TOPIC_REPLICATION", ge=1, le=9)] = 1
+    event_partitions: Annotated[
+        int,
+        Field(
+            alias="WEIR_EVENT_PARTITIONS",
+            ge=1,
+            le=10_000,
+            description="Of the topics of page views and custom events, each.",
+        ),
+    ] = 4
+    user_partitions: Annotated[
+        int,
+        Field(
+            alias="WEIR_USER_PARTITIONS",
+            ge=1,
+            le=10_000,
+            description="Of each topic that is keyed by user or customer.",
+        ),
+    ] = 4
     compression: Annotated[
         Literal["none", "gzip", "lz4", "zstd"], Field(alias="WEIR_KAFKA_COMPRESSION")
     ] = "lz4"
@@ -214,6 +232,15 @@ class ClickHouseSettings(Settings):
                 "leave this out"
             )
         return require_certificates(path) if path else path
+
+    clickhouse_cluster: Annotated[
+        str,
+        Field(
+            alias="WEIR_CLICKHOUSE_CLUSTER",
+            pattern=r"^[A-Za-z0-9_-]{0,64}$",
+            description="The cluster's name in the servers' remote_servers; empty: one server.",
+        ),
+    ] = ""
 
     @property
     def database(self) -> str:

@@ -20,6 +20,7 @@ from schemas.heartbeats import Heartbeat
 from schemas.key_messages import AnyKeyMessage
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
 from schemas.replies import Reply
+from schemas.servers import KafkaSettings
 
 Process = Literal["api", "sink", "quotas", "social", "billing", "producers", "cli"]
 
@@ -30,6 +31,9 @@ MIB: Final = 1_048_576
 @dataclass(frozen=True, slots=True)
 class Topic:
     """One topic. `key` says in words what the message key is; sizes in bytes, times in ms.
+
+    `partitions`: unless the settings say otherwise, which they may of events and of what is keyed
+    by user or customer.
 
     Without a model it is a worker's own, which nobody else reads.
     """
@@ -44,6 +48,17 @@ class Topic:
     read_by: tuple[Process, ...]
     dead_letters: str | None
     settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def keyed_by_user(self) -> bool:
+        """Whether its messages of one user or customer lie on the partition of one number."""
+        return self.key.startswith(("user_id", "customer_id"))
+
+    def partitions_by(self, settings: KafkaSettings) -> int:
+        """How many partitions it has by the settings."""
+        if self.keyed_by_user:
+            return settings.user_partitions
+        return settings.event_partitions if self.model is Event else self.partitions
 
     def configuration(self) -> dict[str, str]:
         """The topic's settings as Kafka takes them.

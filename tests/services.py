@@ -54,6 +54,8 @@ class ClickHouseService:
     port: int
     log: Path
     process: ManagedProcess | None = None
+    program: str = "deploy.local.clickhouse"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -62,11 +64,12 @@ class ClickHouseService:
     async def start(self) -> None:
         self.process = ManagedProcess(
             "clickhouse",
-            [sys.executable, "-m", "deploy.local.clickhouse"],
+            [sys.executable, "-m", self.program],
             log=self.log,
             environment={
                 "WEIR_DATA_DIR": str(self.data_dir),
                 "WEIR_CLICKHOUSE_PORT": str(self.port),
+                **self.environment,
             },
         )
         self.process.start()

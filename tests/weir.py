@@ -297,9 +297,12 @@ class Weir:
 
 
 @asynccontextmanager
-async def throwaway_weir(services: Services, folder: Path) -> AsyncIterator[Weir]:
+async def throwaway_weir(
+    services: Services, folder: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Weir]:
     """A Weir with topics and tables, and nothing running yet; all of it gone at the end."""
     weir = Weir(services, folder, f"test_{uuid4().hex[:12]}")
+    weir.environment.update(environment or {})
     try:
         await weir.prepare()
         yield weir

@@ -40,13 +40,16 @@ async def send_commands(settings: KafkaSettings, commands: Iterable[UsageCommand
         metadata = await producer.client.fetch_all_metadata()
         if topic not in metadata.topics():
             raise TopicMissing(f"{topic} is not on Kafka; run `weir topics`")
+        partitions = len(metadata.partitions_for_topic(topic))
         for first in range(0, len(once), BATCH):
             async with asyncio.timeout(SECONDS):
-                await _send(producer, topic, once[first : first + BATCH])
+                await _send(producer, topic, partitions, once[first : first + BATCH])
     return len(once)
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, commands: Sequence[UsageCommand]) -> None:
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partitions: int, commands: Sequence[UsageCommand]
+) -> None:
     sent = []
     for command in commands:
         key = key_of(command).encode()
@@ -55,7 +58,7 @@ async def _send(producer: AIOKafkaProducer, topic: str, commands: Sequence[Usage
                 topic,
                 key=key,
                 value=command.model_dump_json(exclude_none=True).encode(),
-                partition=partition_for(key, USAGE_COMMANDS.partitions),
+                partition=partition_for(key, partitions),
             )
         )
     await asyncio.gather(*sent)

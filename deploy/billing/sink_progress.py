@@ -31,7 +31,14 @@ async def has_stored(
     await consumer.start()
     try:
         await admin.start()
-        wanted = await _offsets(consumer, settings, topics, until)
+        names = [settings.topic(topic.name) for topic in topics]
+        described = await admin.describe_topics(names)
+        partitions = [
+            TopicPartition(topic["topic"], each["partition"])
+            for topic in described
+            for each in topic["partitions"]
+        ]
+        wanted = await _offsets(consumer, partitions, until)
         while not await _committed(admin, group, wanted):
             if monotonic() > deadline:
                 return False
@@ -43,14 +50,9 @@ async def has_stored(
 
 
 async def _offsets(
-    consumer: AIOKafkaConsumer, settings: KafkaSettings, topics: Sequence[Topic], until: datetime
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], until: datetime
 ) -> dict[TopicPartition, int]:
     """The offset behind what arrived before `until`, by partition; empty ones are left out."""
-    partitions = [
-        TopicPartition(settings.topic(topic.name), number)
-        for topic in topics
-        for number in range(topic.partitions)
-    ]
     at = int(until.timestamp() * 1000)
     firsts = await consumer.beginning_offsets(partitions)
     ends = await consumer.end_offsets(partitions)

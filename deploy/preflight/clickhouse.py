@@ -6,6 +6,7 @@ from typing import Final
 
 from deploy.preflight.checks import Check, Problem
 from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
+from schemas.migrations.cluster import EVENTS_ENGINE, SHARDS, placement_problem
 from schemas.server_problems import REFUSED, clickhouse_problem, code_of
 from schemas.servers import ClickHouseSettings
 
@@ -18,8 +19,11 @@ _NO_TABLES: Final = frozenset({60, 81})
 async def _migrated(settings: ClickHouseSettings) -> Sequence[Problem]:
     try:
         applied = await _applied(settings)
+        misplaced = await _misplaced(settings) if applied else None
     except _NotTold as error:
         return [error.problem]
+    if misplaced is not None:
+        return _of_database(settings, misplaced)
     # Where what is applied fits, another process may be about to apply the rest.
     if (misfit := _misfit(applied)) is not None:
         return _of_database(settings, misfit)
@@ -60,6 +64,22 @@ class _NotTold(Exception):
 
 async def _applied(settings: ClickHouseSettings) -> Mapping[int, str]:
     """The applied migrations (version → SHA-256). Raises _NotTold."""
+    rows = await _rows(settings, APPLIED_MIGRATIONS)
+    return {int(str(version)): str(sha256) for version, sha256 in rows}
+
+
+async def _misplaced(settings: ClickHouseSettings) -> str | None:
+    """Why the tables are not where the settings say. Raises _NotTold."""
+    cluster = settings.clickhouse_cluster
+    [[engine]] = await _rows(settings, EVENTS_ENGINE)
+    [[shards]] = await _rows(settings, SHARDS, {"cluster": cluster})
+    return placement_problem(str(engine), int(str(shards)), cluster) if engine else None
+
+
+async def _rows(
+    settings: ClickHouseSettings, sql: str, parameters: Mapping[str, object] | None = None
+) -> Sequence[Sequence[object]]:
+    """The rows of a question; none where there are no tables yet. Raises _NotTold."""
     # A third of a second: only for who asks ClickHouse.
     import clickhouse_connect
     from aiohttp import ClientError
@@ -74,16 +94,17 @@ async def _applied(settings: ClickHouseSettings) -> Mapping[int, str]:
                 query_retries=0,
             )
             try:
-                answer = await client.query(APPLIED_MIGRATIONS)
+                answer = await client.query(sql, parameters=dict(parameters or {}))
             finally:
                 await client.close()
     except (ClickHouseError, ClientError, OSError) as error:
         code = code_of(error)
         if code in _NO_TABLES:
-            return {}
+            return []
         problem = Problem(clickhouse_problem(error, settings), passes=code not in REFUSED)
         raise _NotTold(problem) from None
-    return {int(version): str(sha256) for version, sha256 in answer.result_rows}
+    rows: Sequence[Sequence[object]] = answer.result_rows
+    return rows
 
 
 TABLES: Final = Check(ClickHouseSettings, _migrated)

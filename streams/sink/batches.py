@@ -9,16 +9,22 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.records import Record
 from streams.sink.records import Source
 
-_NOTE: Final = re.compile(r"incarnation=(\d+)(?: batch-end=(\d+))?")
+_NOTE: Final = re.compile(r"incarnation=(\d+)(?: batch-end=(\d+)(?: shard=(\d+))?)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The offsets `first..last` of a source, both inclusive."""
+    """The offsets `first..last` of a source, both inclusive.
+
+    `shard`: of ClickHouse's cluster, from 1, where the batch lies; 0: there is one server. Tokens
+    are remembered by shard, so a batch that is repeated meets the same one, however many there are
+    by then. It is no part of the name.
+    """
 
     source: Source
     first: int
     last: int
+    shard: int = 0
 
     @property
     def token(self) -> str:
@@ -29,7 +35,8 @@ class Span:
     def noted(self) -> OffsetAndMetadata:
         """What the group commits before the batch is inserted: begun at first, ends at last."""
         begun = reached(self.source, self.first)
-        return OffsetAndMetadata(begun.offset, f"{begun.metadata} batch-end={self.last}")
+        shard = f" shard={self.shard}" if self.shard else ""
+        return OffsetAndMetadata(begun.offset, f"{begun.metadata} batch-end={self.last}{shard}")
 
     def done(self) -> OffsetAndMetadata:
         """What the group commits when the batch is stored and no other follows at once."""
@@ -63,7 +70,7 @@ def position_from(
     if committed is None or note is None:
         return Position(Source(partition, now), new=True, in_doubt=None)
     source = Source(partition, int(note[1]))
-    in_doubt = Span(source, committed.offset, int(note[2])) if note[2] else None
+    in_doubt = Span(source, committed.offset, int(note[2]), int(note[3] or 0)) if note[2] else None
     return Position(source, new=False, in_doubt=in_doubt)
 
 

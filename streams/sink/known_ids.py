@@ -19,15 +19,17 @@ MIN_CAPACITY: Final = 1_000_000
 """2.4 MB for a partition that has anything on it."""
 ASK_AT_ONCE: Final = 5_000
 
+# In a cluster every replica of every shard is asked: one that is behind may lack what another has
+# stored a moment ago, and an id that all of them give is known once.
 COUNT_IDS: Final = """
-SELECT count() FROM known_ids
+SELECT count() FROM %s
 WHERE topic = {topic:String} AND partition = {partition:UInt16}
   AND received_at >= toDateTime({since:UInt32}, 'UTC')
 """
 
 # As RowBinary each id is then its 16 bytes in the order in which a UUID is written.
 ALL_IDS: Final = """
-SELECT UUIDToNum(id) FROM known_ids
+SELECT UUIDToNum(id) FROM %s
 WHERE topic = {topic:String} AND partition = {partition:UInt16}
   AND received_at >= toDateTime({since:UInt32}, 'UTC')
 """
@@ -35,7 +37,7 @@ WHERE topic = {topic:String} AND partition = {partition:UInt16}
 # Only copies at lower offsets count, or a batch that is repeated would drop its own rows. What
 # was stored under another incarnation is older, whatever its offset.
 FIRST_COPIES: Final = """
-SELECT DISTINCT id FROM known_ids
+SELECT DISTINCT id FROM %s
 WHERE topic = {topic:String} AND partition = {partition:UInt16}
   AND id IN {ids:Array(UUID)}
   AND (incarnation != {incarnation:UInt32} OR offset < {before:UInt64})
@@ -45,6 +47,10 @@ WHERE topic = {topic:String} AND partition = {partition:UInt16}
 
 class KnownIdsStore(Protocol):
     """What this needs of ClickHouse; both raise streams.failures' kinds."""
+
+    @property
+    def known_ids(self) -> str:
+        """Where the ids are, in SQL."""
 
     async def rows(self, sql: str, parameters: dict[str, object]) -> Sequence[Sequence[object]]:
         """The rows of a question."""
@@ -80,11 +86,12 @@ class KnownIds:
         Arrivals only grow within a partition, so the window of every later record is in it.
         """
         parameters = self._parameters(first_arrival)
-        [[count]] = await self._store.rows(COUNT_IDS, parameters)
+        ids_in = self._store.known_ids
+        [[count]] = await self._store.rows(COUNT_IDS % ids_in, parameters)
         capacity = max(MIN_CAPACITY, 2 * int(str(count)))
         filled: Bloom = Bloom(capacity, FALSE_ALARMS)
         added = 0
-        async for ids in _sixteens(self._store.row_binary(ALL_IDS, parameters)):
+        async for ids in _sixteens(self._store.row_binary(ALL_IDS % ids_in, parameters)):
             filled.update(ids)
             added += len(ids)
         if added < int(str(count)):
@@ -117,7 +124,7 @@ class KnownIds:
                 "incarnation": self.source.incarnation,
                 "ids": [str(UUID(bytes=each)) for each in part],
             }
-            rows = await self._store.rows(FIRST_COPIES, parameters)
+            rows = await self._store.rows(FIRST_COPIES % self._store.known_ids, parameters)
             found.update(UUID(str(row[0])).bytes for row in rows)
         return frozenset(found)
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, Protocol, TypeVar
@@ -54,7 +54,9 @@ class Partition(Protocol):
 
 
 class Store(Protocol):
-    async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: bytes, token: str, shard: int
+    ) -> None:
         """Raises Retryable or Overloaded."""
 
 
@@ -82,6 +84,8 @@ class LaneParts:
     making: asyncio.Lock
     rate: DeadLetterRate
     settings: SinkSettings
+    shard: int = 0
+    """Where new batches go: as of a Span."""
 
 
 class Lane:
@@ -167,10 +171,14 @@ class Lane:
             more = await partition.fetch(most=settings.batch_rows - len(records), wait=wait)
             size += _bytes(more)
             records += more
-        return Batch(Span(self._source, records[0].offset, records[-1].offset), records)
+        span = Span(self._source, records[0].offset, records[-1].offset, self._parts.shard)
+        return Batch(span, records)
 
     async def _repeat(self, span: Span) -> None:
         """Takes exactly the noted span from Kafka again and stores it under its name."""
+        if not span.shard:
+            # Noted when there was one server.
+            span = replace(span, shard=self._parts.shard)
         partition = self._parts.partition
         records: list[Record] = []
         while await partition.position() <= span.last:
@@ -274,7 +282,9 @@ class Lane:
                 await self._note(span)
             began = monotonic()
             try:
-                await store.insert(destination.table, destination.columns, rows, span.token)
+                await store.insert(
+                    destination.table, destination.columns, rows, span.token, span.shard
+                )
             except (Retryable, Overloaded) as failure:
                 self.measures.failed(failure)
                 raise

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from aiokafka.errors import KafkaError
 
+from streams.failures import Overloaded, Retryable
 from streams.health import NotListening, health_server
 from streams.readiness import notify
 from streams.sink.rows import DESTINATIONS
@@ -69,7 +70,10 @@ async def _work(sink: Sink, settings: SinkSettings) -> None:
 
 
 async def _run(sink: Sink, settings: SinkSettings) -> None:
-    await sink.start()
+    try:
+        await sink.start()
+    except (Retryable, Overloaded) as failure:
+        raise SinkFailed(str(failure)) from failure
     # What is there now stays; what comes are batches of flat rows without cycles, which a
     # collector that looks at them again and again only slows down.
     gc.freeze()

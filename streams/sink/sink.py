@@ -90,10 +90,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         self.assigned = asyncio.Event()
 
     async def start(self) -> None:
-        """Joins the group. Raises aiokafka's KafkaError when Kafka cannot be reached."""
+        """Joins the group. Raises aiokafka's KafkaError, Retryable or Overloaded."""
         self._failure = asyncio.get_running_loop().create_future()
         self._admin = AIOKafkaAdminClient(**self._settings.client_arguments())
         await self._admin.start()
+        await self._store.learn_shards()
         await self._producer.start()
         await self._consumer.start()
         topics = [self._settings.topic(name) for name in DESTINATIONS]
@@ -221,6 +222,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
                 ),
                 rate=self._rates[registered],
                 settings=self._settings,
+                shard=self._store.shard_of(name.partition),
             ),
         )
         task = asyncio.create_task(lane.run(), name=f"lane {name.topic}:{name.partition}")

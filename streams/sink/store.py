@@ -10,6 +10,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from schemas.migrations.cluster import SHARDS, local
 from schemas.server_problems import clickhouse_problem, code_of
 from schemas.servers import ClickHouseSettings
 from streams.failures import Overloaded, Retryable
@@ -38,6 +39,9 @@ INSERT_SETTINGS: Final[dict[str, object]] = {
 }
 
 
+KNOWN_IDS: Final = "known_ids"
+
+
 class ClickHouseStore:
     """One pool of connections; every failure leaves it as Retryable or Overloaded."""
 
@@ -47,6 +51,25 @@ class ClickHouseStore:
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._answered_at: float | None = None
+        self._shards = 0
+
+    @property
+    def known_ids(self) -> str:
+        """Where ids are known, in SQL: in a cluster on every replica of every shard."""
+        cluster = self._settings.clickhouse_cluster
+        if not cluster:
+            return KNOWN_IDS
+        return f"clusterAllReplicas('{cluster}', '{self._settings.database}', '{local(KNOWN_IDS)}')"
+
+    def shard_of(self, partition: int) -> int:
+        """The shard, from 1, to which a partition's batches go; 0: there is one server."""
+        return partition % self._shards + 1 if self._shards else 0
+
+    async def learn_shards(self) -> None:
+        """How many shards there are, before batches are placed. Raises Retryable or Overloaded."""
+        if cluster := self._settings.clickhouse_cluster:
+            [[shards]] = await self.rows(SHARDS, {"cluster": cluster})
+            self._shards = int(str(shards))
 
     async def problem(self) -> str | None:
         """Why ClickHouse cannot be used, or None; it is asked unless it answered a moment ago."""
@@ -65,8 +88,13 @@ class ClickHouseStore:
         if self._client is not None:
             await self._client.close()
 
-    async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
-        """Inserts rows (JSONCompactEachRow) under a token; the same token again does nothing."""
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: bytes, token: str, shard: int = 0
+    ) -> None:
+        """Inserts rows (JSONCompactEachRow) under a token; the same token again does nothing.
+
+        `shard`: of a cluster, from 1. It remembers the token for itself.
+        """
         client = await self._connected()
         try:
             async with asyncio.timeout(self._timeout):
@@ -74,7 +102,7 @@ class ClickHouseStore:
                     table,
                     column_names=columns,
                     insert_block=rows,
-                    settings=self.insert_settings(token),
+                    settings=self.insert_settings(token) | _placed(shard),
                     fmt="JSONCompactEachRow",
                 )
             self._answered_at = monotonic()
@@ -127,3 +155,11 @@ class ClickHouseStore:
     def _failure(self, error: Exception) -> Retryable | Overloaded:
         kind = Overloaded if code_of(error) in _OVERLOADED else Retryable
         return kind(clickhouse_problem(error, self._settings))
+
+
+def _placed(shard: int) -> dict[str, object]:
+    """As settings of an insert: the whole block to one shard, which has it when this succeeds.
+
+    Tables that are whole on every server pass over it.
+    """
+    return {"insert_shard_id": shard, "distributed_foreground_insert": 1} if shard else {}

@@ -283,7 +283,7 @@ async def test_a_wrong_password_of_clickhouse_is_not_waited_for(prepared: Weir) 
 
 def statement(weir: Weir, sql: str) -> None:
     with get_client(
-        **weir.clickhouse.client_arguments(), database=weir.clickhouse.database
+        **weir.clickhouse.clickhouse_arguments(), database=weir.clickhouse.database
     ) as client:
         client.command(sql)
 

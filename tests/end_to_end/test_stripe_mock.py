@@ -4,12 +4,8 @@ It checks addresses and parameters against Stripe's published interface, and ans
 """
 
 import asyncio
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -28,34 +24,16 @@ from schemas.plans import read_catalogue
 from schemas.stripe_account import StripeSettings, opened_stripe
 from streams.billing.account import StripeAccount
 from streams.billing.reports import Report, micros, planned
+from tests.go_programs import BUILD_SECONDS, STRIPE_MOCK, required_go_program
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(BUILD_SECONDS)]
 
-VERSION: Final = "v0.203.0"
-PROGRAMS: Final = Path(__file__).parents[2] / ".cache" / f"stripe-mock-{VERSION}"
 NOW: Final = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
-
-
-def stripe_mock() -> Path:
-    """The program, built from its Go module once."""
-    program = PROGRAMS / "stripe-mock"
-    if program.exists():
-        return program
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("stripe-mock is a Go module, and there is no go here to build it with")
-    subprocess.run(
-        [go, "install", f"github.com/stripe/stripe-mock@{VERSION}"],
-        env={**os.environ, "GOBIN": str(PROGRAMS), "GOFLAGS": "-mod=mod"},
-        check=True,
-        timeout=240,
-    )
-    return program
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StripeClient]:
-    program = await asyncio.to_thread(stripe_mock)
+    program = await asyncio.to_thread(required_go_program, STRIPE_MOCK)
     port = free_port()
     folder = tmp_path_factory.mktemp("stripe-mock")
     process = ManagedProcess(

@@ -39,14 +39,24 @@ def _die() -> None:
 
 
 async def killed_after_the_insert(
-    self: ClickHouseStore, table: str, columns: Sequence[str], rows: bytes, token: str
+    self: ClickHouseStore,
+    table: str,
+    columns: Sequence[str],
+    rows: bytes,
+    token: str,
+    shard: int,
 ) -> None:
-    await _insert(self, table, columns, rows, token)
+    await _insert(self, table, columns, rows, token, shard)
     _die()
 
 
 async def killed_before_the_insert(
-    self: ClickHouseStore, table: str, columns: Sequence[str], rows: bytes, token: str
+    self: ClickHouseStore,
+    table: str,
+    columns: Sequence[str],
+    rows: bytes,
+    token: str,
+    shard: int,
 ) -> None:
     _die()
 

@@ -73,7 +73,9 @@ class Effects:
     async def forget(self) -> None:
         self.done.append("forget")
 
-    async def insert(self, table: str, columns: Sequence[str], rows: bytes, token: str) -> None:
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: bytes, token: str, shard: int
+    ) -> None:
         if self.refusals:
             self.refusals -= 1
             raise Retryable("not now")
