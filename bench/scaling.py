@@ -190,20 +190,10 @@ def inputs() -> Iterator[tuple[str, ...]]:
     yield "used at the peak, of what was measured", f"{USED:.0%}"
     yield "used of a disk", f"{DISK_USED:.0%}"
     yield "copies on Kafka, days", f"{KAFKA_COPIES}, {KAFKA_DAYS}"
-    yield (
-        "a broker",
-        (
-            f"{BROKER_CPUS} cores, {amount(BROKER_DISK)}, takes in {amount(BROKER_BYTES)} a second, "
-            "copies included"
-        ),
-    )
-    yield (
-        "a ClickHouse server",
-        (
-            f"{', '.join(str(each) for each in CLICKHOUSE_CPUS)} cores, {amount(CLICKHOUSE_DISK)}; "
-            f"{REPLICAS} replicas"
-        ),
-    )
+    broker = f"{BROKER_CPUS} cores, {amount(BROKER_DISK)}, {amount(BROKER_BYTES)} a second"
+    yield "a broker", f"{broker}, copies included"
+    cores = " or ".join(map(str, CLICKHOUSE_CPUS))
+    yield "a ClickHouse server", f"{cores} cores, {amount(CLICKHOUSE_DISK)}; {REPLICAS} replicas"
     yield "months of events are dropped after", f"{EVENTS_DAYS} days"
     yield "filters in one sink", f"at most {amount(SINK_MEMORY)}"
     yield "a core with 4 GB, an hour", f"${CPU_HOUR}"
@@ -233,8 +223,8 @@ def figures() -> Iterator[tuple[str, ...]]:
     yield row("brokers", *(f"{each.brokers:,}" for each in p))
     yield row("ClickHouse's disks, one replica", *(amount(each.clickhouse_disk) for each in p))
     yield row(
-        "ClickHouse, shards x replicas x cores",
-        *(f"{each.shards:,} x {REPLICAS} x {each.clickhouse_cpus}" for each in p),
+        f"ClickHouse: shards of {REPLICAS} replicas, cores of each",
+        *(f"{each.shards:,}, {each.clickhouse_cpus}" for each in p),
     )
     yield row("inserts/s of a shard", *(f"{each.inserts:.1f}" for each in p))
     yield row("tokens are remembered for", *(f"{each.tokens_last:,.0f} s" for each in p))

@@ -2,10 +2,8 @@
 
 import re
 from typing import Final
-from uuid import uuid4
 
 import pytest
-from clickhouse_connect import get_client
 
 from deploy.migrate import SCHEMA_MIGRATIONS
 from schemas.migrations import load_migrations
@@ -117,7 +115,6 @@ async def test_clickhouse_reads_every_statement(weir: Weir) -> None:
 
 @pytest.mark.services
 async def test_one_server_gets_the_statements_as_they_stand_in_the_files(weir: Weir) -> None:
-    """Written down with the version that knew no clusters: each table as it is made there."""
     engines = dict(
         weir.query(
             "SELECT name, engine FROM system.tables WHERE database = {name:String}", name=weir.name
@@ -129,8 +126,7 @@ async def test_one_server_gets_the_statements_as_they_stand_in_the_files(weir: W
     } <= engines.keys()
 
 
-@pytest.mark.services
-async def test_batches_go_to_the_shard_of_their_partition() -> None:
+def test_batches_go_to_the_shard_of_their_partition() -> None:
     store = ClickHouseStore(ClickHouseSettings(), insert_timeout=1)
     assert {store.shard_of(partition) for partition in range(8)} == {0}
     assert store.known_ids == "known_ids"
@@ -138,16 +134,3 @@ async def test_batches_go_to_the_shard_of_their_partition() -> None:
     clustered._shards = 3
     assert [clustered.shard_of(partition) for partition in range(5)] == [1, 2, 3, 1, 2]
     assert clustered.known_ids == "clusterAllReplicas('weir', 'weir', 'known_ids_local')"
-
-
-@pytest.mark.services
-async def test_tables_of_one_server_are_not_taken_for_those_of_a_cluster(weir: Weir) -> None:
-    from deploy.migrate import apply_migrations
-    from schemas.migrations import BrokenMigrations
-
-    settings = weir.clickhouse.model_copy(update={"clickhouse_cluster": uuid4().hex})
-    with (
-        pytest.raises(BrokenMigrations, match="knows no cluster"),
-        get_client(**settings.clickhouse_arguments()),
-    ):
-        apply_migrations(settings, lambda _: None)

@@ -44,7 +44,7 @@ async def killed_after_the_insert(
     columns: Sequence[str],
     rows: bytes,
     token: str,
-    shard: int,
+    shard: int = 0,
 ) -> None:
     await _insert(self, table, columns, rows, token, shard)
     _die()
@@ -56,7 +56,7 @@ async def killed_before_the_insert(
     columns: Sequence[str],
     rows: bytes,
     token: str,
-    shard: int,
+    shard: int = 0,
 ) -> None:
     _die()
 

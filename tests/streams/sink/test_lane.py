@@ -73,6 +73,8 @@ class Effects:
     async def forget(self) -> None:
         self.done.append("forget")
 
+    known_ids = "known_ids"
+
     async def insert(
         self, table: str, columns: Sequence[str], rows: bytes, token: str, shard: int
     ) -> None:
