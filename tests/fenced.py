@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+RUN: Final = "run"
+
 RUNNABLE: Final = frozenset({"sh", "console", "python", "sql"})
 """Languages of which every block says whether it is run."""
 
