@@ -149,10 +149,6 @@ async def test_the_readme_leads_from_a_clone_to_the_first_event(
     commands = [line.partition("#")[0].strip() for line in beginning.text.splitlines()]
     assert commands == ["make up", "make test"]
     environment = environment_of(clone, tmp_path / "data")
-    asked = await asyncio.create_subprocess_exec(
-        "make", "-n", "test", cwd=clone, stdout=asyncio.subprocess.DEVNULL
-    )
-    assert await asked.wait() == 0
     async with started(commands[0].split(), clone, environment, within=420):
         for block in [each for each in readme if each.word == RUN][:3]:
             for step in block.steps():
