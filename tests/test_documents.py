@@ -222,6 +222,11 @@ def test_decisions_are_numbered_without_a_gap_and_listed() -> None:
         assert f"](adr/{file.name})" in listed
 
 
+def test_the_page_of_documents_lists_every_one() -> None:
+    listed = set(re.findall(r"^\| \[[^\]]+\]\(([^)]+)\)", (DOCS / "README.md").read_text(), re.M))
+    assert {file.name for file in DOCS.iterdir()} - {"README.md", "images"} <= listed
+
+
 def test_the_readme_lists_every_folder() -> None:
     listed = {cells[0].strip("`/") for cells in rows(README) if cells[0].endswith("/`")}
     there = {
@@ -253,4 +258,10 @@ def test_no_file_names(what: str, pattern: str) -> None:
 def test_locks_hold_no_address() -> None:
     locks = [*(CHECKOUT / "requirements").iterdir(), *CHECKOUT.glob("deploy/**/*.lock")]
     assert len(locks) == 5
+    packages = [
+        each
+        for each in in_checkout()
+        if each.name == "package-lock.json" and '"resolved"' in each.read_text()
+    ]
+    assert packages == []
     assert [lock.name for lock in locks if "://" in lock.read_text()] == []

@@ -18,6 +18,7 @@ app = typer.Typer(
 def main() -> None:
     """Runs the command line; a file `.env` in the current directory adds to the environment."""
     from deploy.commands import (
+        analysts,
         api,
         asyncapi,
         billing,
@@ -62,6 +63,7 @@ def main() -> None:
         app.command()(command)
     app.add_typer(dead_letters.dead_letters, name="dead-letters")
     app.add_typer(keys.keys, name="keys")
+    app.add_typer(analysts.analysts, name="analysts")
     app.add_typer(sites.sites, name="sites")
     app.add_typer(quota.quota, name="quota")
     app.add_typer(stripe.stripe, name="stripe")

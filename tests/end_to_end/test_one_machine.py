@@ -15,7 +15,9 @@ import psutil
 import pytest
 
 from tests.access_logs import counted_by_awk
+from tests.fenced import RUN, blocks
 from tests.ports import free_ports
+from tests.steps import Place, run
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 
@@ -125,13 +127,38 @@ async def replay(weir: Path, log: Path, folder: Path, environment: Mapping[str, 
     assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
-async def test_a_clean_clone_counts_a_log_exactly_and_keeps_it_across_restarts(
-    tmp_path: Path, access_log: Path
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean clone; whoever runs `make up` there first installs all that it needs."""
+    folder = tmp_path_factory.mktemp("clone") / "weir"
+    subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(folder)], check=True)
+    return folder
+
+
+def environment_of(clone: Path, data: Path) -> dict[str, str]:
+    """A fresh user's in this clone, with data of its own."""
+    return environment_with_free_ports(HOME=str(clone.parent), WEIR_DATA_DIR=str(data))
+
+
+async def test_the_readme_leads_from_a_clone_to_the_first_event(
+    clone: Path, tmp_path: Path
 ) -> None:
-    clone = tmp_path / "weir"
-    git = await asyncio.create_subprocess_exec("git", "clone", "-q", str(CHECKOUT), str(clone))
-    assert await git.wait() == 0
-    environment = environment_with_free_ports(HOME=str(tmp_path))
+    """Its two commands, then its first requests, as they stand there."""
+    readme = list(blocks(clone / "README.md"))
+    [beginning] = [each for each in readme if each.word == "needs-clone"]
+    commands = [line.partition("#")[0].strip() for line in beginning.text.splitlines()]
+    assert commands == ["make up", "make test"]
+    environment = environment_of(clone, tmp_path / "data")
+    async with started(commands[0].split(), clone, environment, within=420):
+        for block in [each for each in readme if each.word == RUN][:3]:
+            for step in block.steps():
+                await asyncio.to_thread(run, Place(clone, environment), block, step)
+
+
+async def test_a_clean_clone_counts_a_log_exactly_and_keeps_it_across_restarts(
+    clone: Path, tmp_path: Path, access_log: Path
+) -> None:
+    environment = environment_of(clone, tmp_path / "data")
     expected = counted_by_awk(access_log)
     weir = clone / ".venv" / "bin" / "weir"
     async with started(["make", "up"], clone, environment, within=420) as up:
