@@ -1,4 +1,4 @@
-"""ClickHouse asked for a command: rows of a question, and why there are none."""
+"""ClickHouse asked for a command of `weir`: rows of a question, and why there are none."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ class ClickHouseAway(Exception):
 
 
 class TablesMissing(Exception):
-    """The tables of billing are not there; the message says what to do."""
+    """Tables are not there; the message says what to do."""
 
 
 class Questions:
@@ -40,6 +40,11 @@ class Questions:
         """All rows. Raises ClickHouseAway or TablesMissing."""
         with _said(self._address):
             return list(self._client.query(sql, parameters=dict(parameters)).result_rows)
+
+    def command(self, sql: str, parameters: Parameters) -> None:
+        """Returns when it is done. Raises as `rows`."""
+        with _said(self._address):
+            self._client.command(sql, parameters=dict(parameters))
 
 
 @contextmanager
@@ -74,7 +79,7 @@ def _said(address: str) -> Iterator[None]:
             raise ClickHouseAway(_away(address)) from None
         if error.code in _NO_TABLES:
             raise TablesMissing(
-                f"ClickHouse at {address} has no tables of billing; run `weir migrate`"
+                f"ClickHouse at {address} lacks tables; run `weir migrate`"
             ) from None
         raise ClickHouseAway(f"ClickHouse at {address} cannot answer (code {error.code})") from None
     except ClickHouseError:

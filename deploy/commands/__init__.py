@@ -22,6 +22,7 @@ def main() -> None:
         billing,
         check,
         dead_letters,
+        forget,
         generate,
         keys,
         migrate,
@@ -55,6 +56,7 @@ def main() -> None:
         replay.replay,
         billing.billing,
         check.check,
+        forget.forget,
         token.token,
     ):
         app.command()(command)
