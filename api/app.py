@@ -20,6 +20,7 @@ from api.billing.desk import BillingDesk
 from api.clickhouse import ClickHouseReader
 from api.dead_letters import actions, listing, single
 from api.documentation import serve_documentation
+from api.guarding import GuardedAnswers
 from api.head import HeadAsGet
 from api.identity.access import refuse_undeclared, user_of
 from api.identity.answer_headers import AnswerHeaders
@@ -141,6 +142,7 @@ def create_app(
     # The last one added is asked first.
     app.add_middleware(AnswerHeaders)
     app.add_middleware(Screening, local=chosen.auth == "local")
+    app.add_middleware(GuardedAnswers)
     for router in (
         ingest.router,
         site_events.router,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from traceback import format_tb
 from typing import Annotated, Final
 
 import orjson
@@ -14,6 +15,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.guarding import with_guards
 from schemas.explanations import explain, shown
 
 log = structlog.get_logger()
@@ -151,13 +153,22 @@ def _invalid_request(_: Request, error: RequestValidationError) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("unexpected error", path=request.url.path, exc_info=error)
-    return problem_response(
+    # Where, not what: the path may name a user, and the error quote what was sent.
+    log.error(
+        "unexpected error",
+        route=getattr(request.scope.get("route"), "path", ""),
+        error=type(error).__name__,
+        traceback="".join(format_tb(error.__traceback__)),
+    )
+    answer = problem_response(
         Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "something went wrong here, not with your request; the log has it",
         )
     )
+    # Starlette answers this itself, past all that was added to the application.
+    answer.raw_headers = with_guards(answer.raw_headers, request.url.scheme)
+    return answer
 
 
 def install_problems(app: FastAPI) -> None:
