@@ -21,6 +21,7 @@ from api.billing.desk import BillingDesk
 from api.clickhouse import ClickHouseReader
 from api.dead_letters import actions, listing, single
 from api.documentation import serve_documentation
+from api.guarding import GuardedAnswers
 from api.head import HeadAsGet
 from api.identity.access import refuse_undeclared, user_of
 from api.identity.answer_headers import AnswerHeaders
@@ -151,6 +152,7 @@ def create_app(
     # The last one added is asked first.
     app.add_middleware(AnswerHeaders)
     app.add_middleware(Screening, local=chosen.auth == "local")
+    app.add_middleware(GuardedAnswers)
     app.add_middleware(MeasuredRequests)
     for router in (
         ingest.router,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from traceback import format_tb
 from typing import Annotated, Final
 
 import orjson
@@ -14,6 +15,8 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.answering_route import route_of
+from api.guarding import with_guards
 from api.server_errors import FIRST_OF_THEM, ServerErrorLog, is_logged
 from schemas.explanations import explain, shown
 from schemas.tracing import trace_id
@@ -161,16 +164,25 @@ def _invalid_request(_: Request, error: RequestValidationError) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("unexpected error", path=request.url.path, exc_info=error)
+    # Where, not what: the path may name a user, and the error quote what was sent.
+    log.error(
+        "unexpected error",
+        route=route_of(request.scope) or "",
+        error=type(error).__name__,
+        traceback="".join(format_tb(error.__traceback__)),
+    )
     is_logged(request.scope)
     trace = trace_id()
-    return problem_response(
+    answer = problem_response(
         Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "something went wrong here, not with your request; the log has it",
             members={} if trace is None else {"trace_id": trace},
         )
     )
+    # Starlette answers this itself, past all that was added to the application.
+    answer.raw_headers = with_guards(answer.raw_headers, request.url.scheme)
+    return answer
 
 
 def install_problems(app: FastAPI) -> None:

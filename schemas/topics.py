@@ -148,7 +148,7 @@ QUOTA_COMMANDS: Final = Topic(
     partitions=USER_PARTITIONS,
     retention_ms=7 * DAY_MS,
     max_message_bytes=MIB,
-    written_by=("api", "social", "billing", "producers"),
+    written_by=("api", "social", "billing", "producers", "cli"),
     read_by=("quotas",),
     dead_letters=DEAD_LETTERS.name,
 )
@@ -195,6 +195,8 @@ QUOTA_ACCOUNTS: Final = Topic(
         "min.compaction.lag.ms": str(DAY_MS),
         "min.cleanable.dirty.ratio": "0.1",
         "segment.ms": str(DAY_MS),
+        # What is deleted is gone by then, however little is written.
+        "max.compaction.lag.ms": str(7 * DAY_MS),
     },
 )
 
@@ -314,6 +316,7 @@ USAGE_LEDGER: Final = Topic(
         "min.compaction.lag.ms": str(DAY_MS),
         "min.cleanable.dirty.ratio": "0.1",
         "segment.ms": str(DAY_MS),
+        "max.compaction.lag.ms": str(7 * DAY_MS),
     },
 )
 

@@ -125,7 +125,7 @@ def offset_of(table: str) -> str:
 def client_of(weir: Weir) -> Client:
     settings = weir.clickhouse
     return clickhouse_connect.get_client(
-        **settings.client_arguments(), database=settings.database, tz_mode="aware"
+        **settings.clickhouse_arguments(), database=settings.database, tz_mode="aware"
     )
 
 

@@ -264,12 +264,16 @@ class Weir:
         finally:
             await producer.stop()
 
-    async def close(self) -> None:
+    def terminate_all(self) -> None:
+        """Asks every process to end, for good."""
         for kept in self._kept:
             if kept.keeping is not None:
                 kept.keeping.cancel()
         for process in self.processes:
             process.terminate()
+
+    async def close(self) -> None:
+        self.terminate_all()
         for process in self.processes:
             await process.stop(15)
         await self.session.close()

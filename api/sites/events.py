@@ -227,4 +227,8 @@ def _admitted(request: Request, site_id: str) -> tuple[AnySite, str]:
 
 def _allowing(origin: str) -> dict[str, str]:
     # No credentials are allowed: there is nothing here that cookies would open.
-    return {"Access-Control-Allow-Origin": origin, **_VARY}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        **_VARY,
+    }

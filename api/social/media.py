@@ -61,8 +61,8 @@ async def picture(
         media_type=_MEDIA_TYPES[match[1]],
         cache_control="public, max-age=31536000, immutable",
     )
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.headers["Content-Security-Policy"] = "default-src 'none'"
+    # Whoever may name it may show it, on pages of any origin.
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
 
 

@@ -1,4 +1,4 @@
-"""ClickHouse asked for a command: rows of a question, and why there are none."""
+"""ClickHouse asked for a command of `weir`: rows of a question, and why there are none."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class ClickHouseAway(Exception):
 
 
 class TablesMissing(Exception):
-    """The tables of billing are not there; the message says what to do."""
+    """Tables are not there; the message says what to do."""
 
 
 class Questions:
@@ -41,6 +41,11 @@ class Questions:
         """All rows. Raises ClickHouseAway or TablesMissing."""
         with _said(self._settings):
             return list(self._client.query(sql, parameters=dict(parameters)).result_rows)
+
+    def command(self, sql: str, parameters: Parameters) -> None:
+        """Returns when it is done. Raises as `rows`."""
+        with _said(self._settings):
+            self._client.command(sql, parameters=dict(parameters))
 
 
 @contextmanager
@@ -73,6 +78,6 @@ def _said(settings: ClickHouseSettings) -> Iterator[None]:
     except ClickHouseError as error:
         if code_of(error) in _NO_TABLES:
             raise TablesMissing(
-                f"ClickHouse at {settings.address} has no tables of billing; run `weir migrate`"
+                f"ClickHouse at {settings.address} lacks tables; run `weir migrate`"
             ) from None
         raise ClickHouseAway(clickhouse_problem(error, settings)) from None

@@ -11,6 +11,11 @@ from deploy.billing.findings import Finding
 from deploy.billing.pending import Waiting
 from deploy.billing.reconciliation import Row
 
+NUMBERS: Final = frozenset(
+    {"events", "ledger", "Stripe", "units", "reports", "found", "before", "after"}
+)
+"""Titles of columns of numbers."""
+
 LISTED: Final = 20
 """Differences that are listed one by one; JSON has all."""
 
@@ -109,7 +114,16 @@ def print_table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        number = title in {"events", "ledger", "Stripe", "units", "reports"}
+        number = title in {
+            "events",
+            "ledger",
+            "Stripe",
+            "units",
+            "reports",
+            "before",
+            "after",
+            "found",
+        }
         table.add_column(
             title, justify="right" if number else "left", no_wrap=title != "differences"
         )

@@ -24,6 +24,7 @@ def main() -> None:
         billing,
         check,
         dead_letters,
+        forget,
         generate,
         keys,
         migrate,
@@ -58,6 +59,7 @@ def main() -> None:
         replay.replay,
         billing.billing,
         check.check,
+        forget.forget,
         token.token,
     ):
         app.command()(command)

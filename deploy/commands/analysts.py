@@ -92,7 +92,7 @@ def _asked() -> "Iterator[tuple[Client, ClickHouseSettings]]":
 
     settings = read_settings_or_exit(ClickHouseSettings)
     try:
-        with clickhouse_connect.get_client(**settings.client_arguments()) as client:
+        with clickhouse_connect.get_client(**settings.clickhouse_arguments()) as client:
             yield client, settings
     except ClickHouseError as error:
         _fail(f"ClickHouse at {settings.address}: {error}")

@@ -1,6 +1,6 @@
 """What lies in the table: reports, users' customers, use that waits for one, windows."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
@@ -223,6 +223,23 @@ def read_text(value: bytes) -> str:
 def read_usage(value: bytes) -> UsageCounted:
     """Raises UnreadableValue."""
     return UsageCounted.model_validate_json(_body(value))
+
+
+def names_person(key: bytes, value: bytes, user_id: str, customers: Collection[str]) -> bool:
+    """Whether an entry is a user's, or of one of these customers. Raises UnreadableValue."""
+    if key == customer_key(user_id) or key.startswith(
+        (waiting_prefix(user_id), gone_prefix(user_id))
+    ):
+        return True
+    names = (user_id, *customers)
+    if not key.startswith((_REPORT, _WINDOW, _CLOSED)) or not any(
+        # Of millions most name somebody else, and are not looked at any closer.
+        each.encode() in value
+        for each in names
+    ):
+        return False
+    found = read_report(value) if key.startswith(_REPORT) else read_window(value)
+    return found.user_id == user_id or found.customer_id in customers
 
 
 def kept_until(key: bytes, value: bytes) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, TypeVar
+from uuid import UUID
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -172,8 +173,20 @@ def _parsed(path: str, content: bytes, kind: type[_Stored]) -> _Stored | None:
 
 def _folder(job: GenerationJob) -> str:
     # Nothing of what a request says but these: who asks again may say another time.
-    identity = str(generation_id(job.user_id, job.post_id))
-    return f"{FOLDER}/{identity[:2]}/{identity}"
+    return folder_of(generation_id(job.user_id, job.post_id))
+
+
+def folder_of(generation: UUID) -> str:
+    """Below which all lies that is remembered of a post."""
+    return f"{FOLDER}/{str(generation)[:2]}/{generation}"
+
+
+def picture_in(path: str, content: bytes) -> Picture | None:
+    """The stored picture that an object of a post tells of; None: it is about something else."""
+    if not path.rpartition("/")[2].startswith("picture-"):
+        return None
+    part = _parsed(path, content, PicturePart)
+    return None if part is None else part.picture
 
 
 def _outcome_name(turn: int) -> str:

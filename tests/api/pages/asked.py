@@ -73,7 +73,12 @@ async def ask_app(
     async def send(message: Message) -> None:
         messages.append(message)
 
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        # Of an error of ours the server logs what is raised behind the answer.
+        if not messages:
+            raise
     start, *parts = messages
     answered = CIMultiDict((name.decode(), value.decode()) for name, value in start["headers"])
     body = b"".join(part.get("body", b"") for part in parts)

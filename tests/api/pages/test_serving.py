@@ -237,7 +237,7 @@ async def test_the_tracker_may_be_loaded_by_pages_of_other_origins(app: FastAPI)
     assert tracker.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     for other in ("/", "/theme.js", ASSET):
         answer = await ask_app(app, "GET", other)
-        assert "Cross-Origin-Resource-Policy" not in answer.headers
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
