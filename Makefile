@@ -111,6 +111,7 @@ lock: $(LOCAL) ## write the lock files anew, for packages and for Kafka's jars
 	@sed -n 's/^ *"\(uv==[0-9.]*\)",.*/\1/p' pyproject.toml | $(COMPILE) - -o requirements/bootstrap.txt
 	@$(COMPILE) pyproject.toml --extra local --extra development -o requirements/development.txt
 	@$(COMPILE) pyproject.toml --extra local -c requirements/development.txt -o requirements/local.txt
+	@$(COMPILE) pyproject.toml -c requirements/development.txt -o requirements/production.txt
 	@$(COMPILE) pyproject.toml --extra bench -c requirements/development.txt -o requirements/bench.txt
 	@echo "Locking Kafka's jars ..."
 	@$(RUN) deploy.local.kafka.lock

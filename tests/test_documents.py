@@ -253,5 +253,5 @@ def test_no_file_names(what: str, pattern: str) -> None:
 
 def test_locks_hold_no_address() -> None:
     locks = [*(CHECKOUT / "requirements").iterdir(), *CHECKOUT.glob("deploy/**/*.lock")]
-    assert len(locks) == 5
+    assert len(locks) == 6
     assert [lock.name for lock in locks if "://" in lock.read_text()] == []
