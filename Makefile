@@ -6,7 +6,7 @@
 # Two recipes that install into one folder must not run side by side, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations clean \
-  pages pages-check pages-screenshots client
+  pages pages-check pages-screenshots client compose-env
 
 # Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
 PYTHON ?=
@@ -118,6 +118,9 @@ lock: $(LOCAL) ## write the lock files anew, for packages and for Kafka's jars
 
 lock-migrations: $(DEVELOPMENT) ## lock ClickHouse migrations that are new
 	@$(RUN) schemas.migrations
+
+compose-env: ## write .env with random secrets for docker compose
+	@deploy/containers/compose-env
 
 clean: ## remove what was installed and cached; .weir with its data stays
 	rm -rf frontend/node_modules frontend/dist frontend/dist-bench frontend/screenshots
