@@ -39,8 +39,8 @@ RUN /opt/uv/bin/uv build --quiet --wheel --require-hashes --build-constraints re
 
 FROM python:3.11.18-slim-trixie
 # Nothing is installed into a container that runs; volumes begin with what /data is like.
-RUN cd /usr/local/lib/python3.11 \
-    && rm -rf ensurepip site-packages/pip* site-packages/setuptools* site-packages/wheel* /usr/local/bin/pip* \
+WORKDIR /usr/local/lib/python3.11
+RUN rm -rf ensurepip site-packages/pip* site-packages/setuptools* site-packages/wheel* /usr/local/bin/pip* \
     && mkdir -p /data/media-store \
     && chown -R 10001:10001 /data
 COPY --from=build /opt/weir /opt/weir
