@@ -3,17 +3,18 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
+
+from tests.weir import Json
 
 CHECKOUT: Final = Path(__file__).parents[3]
 COMPOSE: Final = CHECKOUT / "docker-compose.yml"
 OVERRIDE: Final = CHECKOUT / "docker-compose.override.yml"
 REFERENCE: Final = re.compile(r"\$\{(?P<name>[A-Z_]+)(?:(?P<kind>:[-?])(?P<rest>[^}]*))?\}")
 
-# YAML of any shape; tests look into it.
-Document = dict[str, Any]
+Document = dict[str, Json]
 
 
 class NotSet(Exception):
@@ -27,7 +28,7 @@ def loaded(file: Path) -> Document:
     return document
 
 
-def filled_in(document: Any, variables: Mapping[str, str]) -> Any:
+def filled_in(document: Json, variables: Mapping[str, str]) -> Json:
     """The document with each `${…}` replaced. Raises NotSet."""
     match document:
         case dict():

@@ -1,8 +1,8 @@
 """Builds what a Dockerfile describes without a container engine, and runs it as one would.
 
-A stage's root is a folder. In it this machine's /usr and /etc stand for the base image, under a layer
-of the stage's own that takes what is written. Commands run in the root and in mount and process
-namespaces of their own, as Docker runs them. Needs root, or rather the right to mount.
+A stage's root is a folder. In it this machine's /usr and /etc stand for the base image, under a
+layer of the stage's own that takes what is written. Commands run in the root and in mount and
+process namespaces of their own, as Docker runs them. Needs the right to mount: root.
 """
 
 import os
@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -49,7 +49,7 @@ class Root:
         root = cls(folder)
         for name in ("dev", "nodejs", "proc", "root", "tmp"):
             root.within(f"/{name}").mkdir(parents=True)
-        root.within("/tmp").chmod(0o1777)
+        root.within("/tmp").chmod(0o1777)  # noqa: S108, of the image
         for name in ("bin", "lib", "lib64", "sbin"):
             root.within(f"/{name}").symlink_to(f"usr/{name}")
         for path in _BASE:
@@ -89,12 +89,11 @@ class Root:
         *,
         mounts: Mapping[Path, str] | None = None,
         frozen: bool = False,
-        tmpfs: Iterable[str] = (),
     ) -> list[str]:
         """What runs the words in the root on this machine.
 
-        `mounts`: folders of this machine → where they are seen. `frozen`: nothing but these and
-        `tmpfs` can be written, as with Compose's `read_only`, and no right can be gained.
+        `mounts`: folders of this machine → where they are seen. `frozen`: as a container of
+        docker-compose.yml, as the image's user, where nothing but these and /tmp can be written.
         """
         root = self.folder / "root"
         lines = ["set -e", "mount --make-rprivate /", f"mount --bind {root} {root}"]
@@ -115,8 +114,7 @@ class Root:
         if frozen:
             frozen_paths = (*map(self.within, _BASE), root)
             lines += [f"mount -o remount,bind,ro {each}" for each in frozen_paths]
-        for target in tmpfs:
-            lines.append(f"mount -t tmpfs -o mode=1777 tmpfs {self.within(target)}")
+            lines.append(f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp")
         inner = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items())]
         if frozen:
             user, _, group = self.user.partition(":")
@@ -188,7 +186,9 @@ class Builder:
         clients = _clients_environment()
         mounts = {each: str(each) for each in _named_in(clients)}
         mounts |= {
-            file: f"/root/{name}" for name in _CONFIGURATION if (file := Path.home() / name).exists()
+            file: f"/root/{name}"
+            for name in _CONFIGURATION
+            if (file := Path.home() / name).exists()
         }
         for source, target in mounts.items():
             place = root.within(target)
@@ -236,7 +236,7 @@ def _named_in(environment: Mapping[str, str]) -> set[Path]:
 
 
 def ignored(name: str, rules: Sequence[str]) -> bool:
-    """Whether .dockerignore leaves a file out: the last rule that fits it or a folder above says."""
+    """Whether .dockerignore leaves a file out: the last rule that fits it or a folder above."""
     parts = name.split("/")
     ways = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     found = False

@@ -27,11 +27,12 @@ def nginx_conf(port: int) -> str:
 
 def proxy_command(folder: Path, port: int, weir_url: str, trusted: str) -> list[str]:
     """What runs nginx in the folder, which has the assets in `weir/assets`."""
+    folder.mkdir(exist_ok=True)
     (folder / "servers.conf").write_text(
         servers_conf({"WEIR_URL": weir_url, "TRUSTED_PROXY": trusted})
     )
     text = nginx_conf(port)
-    for path, place in (("/tmp/", f"{folder}/"), ("/usr/share/weir", f"{folder}/weir")):
+    for path, place in {"/tmp/": f"{folder}/", "/usr/share/weir": f"{folder}/weir"}.items():  # noqa: S108
         assert path in text
         text = text.replace(path, place)
     configuration = folder / "nginx.conf"

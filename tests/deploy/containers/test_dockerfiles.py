@@ -87,9 +87,18 @@ def test_the_image_holds_no_secret_and_nothing_that_was_built_elsewhere(tmp_path
 
 @pytest.mark.parametrize(
     "name",
-    [".env", ".env.example", ".git/config", ".weir/jwt-secret", "api/__pycache__/app.pyc", "api/.env",
-     "frontend/node_modules/vite/package.json", "frontend/dist/index.html", "tests/weir.py"],
-)  # fmt: skip
+    [
+        ".env",
+        ".env.example",
+        ".git/config",
+        ".weir/jwt-secret",
+        "api/__pycache__/app.pyc",
+        "api/.env",
+        "frontend/node_modules/vite/package.json",
+        "frontend/dist/index.html",
+        "tests/weir.py",
+    ],
+)
 def test_what_the_engine_is_not_sent(name: str) -> None:
     lines = (CHECKOUT / ".dockerignore").read_text().splitlines()
     assert ignored(name, [line for line in lines if line and not line.startswith("#")])

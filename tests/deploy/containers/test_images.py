@@ -42,6 +42,10 @@ SECRETS: Final = {
     "WEIR_JWT_SECRET": "j" * 64,
     "WEIR_VISITOR_SECRET": "v" * 64,
 }
+ROLES: Final = ("user", "producer", "analyst")
+_START_OF_PAGES: Final = (
+    "printf %s \"$SERVERS\" >/tmp/servers.conf && exec nginx -e stderr -g 'daemon off;'"
+)
 PORTS: Final = {
     "api": "WEIR_API_PORT",
     "sink": "WEIR_SINK_PORT",
@@ -105,7 +109,6 @@ class Containers:
                 environment,
                 mounts=self._volumes(name, service),
                 frozen=True,
-                tmpfs=["/tmp"],  # noqa: S108, of the container
             ),
         )
 
@@ -119,11 +122,14 @@ class Containers:
         process = self._start(
             "pages",
             self._images.pages.command(
-                ["sh", "-c", "printf %s \"$SERVERS\" >/tmp/servers.conf && exec nginx -g 'daemon off;'"],
+                [
+                    "sh",
+                    "-c",
+                    "printf %s \"$SERVERS\" >/tmp/servers.conf && exec nginx -g 'daemon off;'",
+                ],
                 {**environment, "SERVERS": servers},
                 mounts={configuration: "/etc/nginx/nginx.conf"},
                 frozen=True,
-                tmpfs=["/tmp"],  # noqa: S108, of the container
             ),
         )
         return process, f"http://127.0.0.1:{port}"
@@ -171,6 +177,16 @@ class Containers:
             assert await process.wait() == 0, "\n".join(process.last_lines())
         return monotonic() - began
 
+    def token(self) -> str:
+        """As `docker compose exec api weir token …` makes one."""
+        done = run(
+            self._images.weir,
+            ["weir", "token", "--user=alice", *(f"--role={role}" for role in ROLES)],
+            WEIR_JWT_SECRET=SECRETS["WEIR_JWT_SECRET"],
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
     async def close(self) -> None:
         for process in self._running.values():
             process.kill()
@@ -207,9 +223,10 @@ async def containers(
         await weir.close()
 
 
-def run(root: Root, *words: str) -> "subprocess.CompletedProcess[str]":
+def run(root: Root, words: Sequence[str], **environment: str) -> "subprocess.CompletedProcess[str]":
     """A command in a container of the image, to its end."""
-    command = root.command(words, root.environment, frozen=True, tmpfs=["/tmp"])  # noqa: S108
+    given = {**root.environment, **environment}
+    command = root.command(words, given, frozen=True)
     return subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -217,10 +234,11 @@ def run(root: Root, *words: str) -> "subprocess.CompletedProcess[str]":
 
 def test_the_image_holds_what_the_lock_names_and_nothing_that_installs(images: Images) -> None:
     listing = (
-        "import importlib.metadata as m, json; "
-        "print(json.dumps({d.name.lower().replace('_', '-'): d.version for d in m.distributions()}))"
+        "import importlib.metadata as m, json\n"
+        "found = {d.name.lower().replace('_', '-'): d.version for d in m.distributions()}\n"
+        "print(json.dumps(found))"
     )
-    done = run(images.weir, "python", "-c", listing)
+    done = run(images.weir, ["python", "-c", listing])
     assert done.returncode == 0, done.stderr
     lock = (CHECKOUT / "requirements" / "production.txt").read_text()
     named = [Requirement(line.rstrip(" \\")) for line in lock.splitlines() if re.match(r"\w", line)]
@@ -230,8 +248,8 @@ def test_the_image_holds_what_the_lock_names_and_nothing_that_installs(images: I
         if each.marker is None or each.marker.evaluate()
     }
     assert json.loads(done.stdout) == {**locked, "weir": "0.1.0"}
-    for words in (("python", "-m", "pip"), ("python", "-m", "uv")):
-        assert "No module named" in run(images.weir, *words).stderr
+    for words in (["python", "-m", "pip"], ["python", "-m", "uv"]):
+        assert "No module named" in run(images.weir, words).stderr
     assert not images.weir.within("/opt/uv").exists()
 
 
@@ -255,7 +273,7 @@ said["user"] = [os.getuid(), os.getgid(), os.getgroups()]
 said["rights"] = [line.split()[1] for line in status.splitlines() if line.startswith("Cap")]
 print(json.dumps(said))
 """
-    done = run(images.weir, "python", "-c", trying)
+    done = run(images.weir, ["python", "-c", trying])
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said.pop("user") == [10001, 10001, []]
@@ -278,12 +296,7 @@ def test_the_assets_of_both_images_are_the_same_and_packed(images: Images) -> No
 async def test_the_stack_comes_up_takes_an_event_and_answers(containers: Containers) -> None:
     """The health checks are passed by then: see the fixture."""
     _, url = containers.start_pages()
-    tokens = {
-        "producer": containers.weir.environment["WEIR_JWT_SECRET"],
-    }
-    assert tokens
-    token = _token(containers)
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {containers.token()}"}
     async with aiohttp.ClientSession(headers=headers) as client:
         await _answers(client, f"{url}/healthz")
         async with client.get(f"{url}/plan") as page:
@@ -310,25 +323,6 @@ async def test_the_stack_comes_up_takes_an_event_and_answers(containers: Contain
         async with client.get(f"{url}/api/user/plan") as answer:
             assert answer.status == 200, await answer.text()
     assert await containers.stop("pages", signal.SIGQUIT) < 10
-
-
-def _token(containers: Containers) -> str:
-    """As `docker compose exec api weir token …` makes one."""
-    root = containers._images.weir
-    roles = ["--role", "user", "--role", "producer", "--role", "analyst"]
-    done = subprocess.run(
-        root.command(
-            ["weir", "token", "--user", "alice", *roles],
-            {**root.environment, "WEIR_JWT_SECRET": SECRETS["WEIR_JWT_SECRET"]},
-            frozen=True,
-        ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 async def _answers(client: aiohttp.ClientSession, url: str) -> None:

@@ -42,7 +42,9 @@ def test_prometheus_reads_the_alerts_where_they_are_mounted() -> None:
 
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:
     services = loaded(COMPOSE)["services"]
-    [source] = yaml.safe_load((GRAFANA / "datasources" / "prometheus.yml").read_text())["datasources"]
+    [source] = yaml.safe_load((GRAFANA / "datasources" / "prometheus.yml").read_text())[
+        "datasources"
+    ]
     assert source["url"] == "http://prometheus:9090"
     assert set(services["grafana"]["networks"]) & set(services["prometheus"]["networks"])
     [provider] = yaml.safe_load((GRAFANA / "dashboards" / "weir.yml").read_text())["providers"]
