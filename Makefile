@@ -5,8 +5,8 @@
 .DELETE_ON_ERROR:
 # Two recipes that install into one folder must not run side by side, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations lock-schemas clean \
-  pages pages-check pages-screenshots client contracts-check
+.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations \
+  lock-schemas clean pages pages-check pages-screenshots client contracts-check compose-env
 
 # Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
 PYTHON ?=
@@ -119,6 +119,7 @@ lock: $(LOCAL) ## write the lock files anew, for packages and for Kafka's jars
 	@sed -n 's/^ *"\(uv==[0-9.]*\)",.*/\1/p' pyproject.toml | $(COMPILE) - -o requirements/bootstrap.txt
 	@$(COMPILE) pyproject.toml --extra local --extra development -o requirements/development.txt
 	@$(COMPILE) pyproject.toml --extra local -c requirements/development.txt -o requirements/local.txt
+	@$(COMPILE) pyproject.toml -c requirements/development.txt -o requirements/production.txt
 	@$(COMPILE) pyproject.toml --extra bench -c requirements/development.txt -o requirements/bench.txt
 	@echo "Locking Kafka's jars ..."
 	@$(RUN) deploy.local.kafka.lock
@@ -128,6 +129,9 @@ lock-migrations: $(DEVELOPMENT) ## lock ClickHouse migrations that are new
 
 lock-schemas: $(DEVELOPMENT) ## write the published schemas that are new
 	@$(RUN) schemas.published
+
+compose-env: ## write .env with random secrets for docker compose
+	@deploy/containers/compose-env
 
 clean: ## remove what was installed and cached; .weir with its data stays
 	rm -rf tests/contracts/node_modules

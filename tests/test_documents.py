@@ -257,7 +257,7 @@ def test_no_file_names(what: str, pattern: str) -> None:
 
 def test_locks_hold_no_address() -> None:
     locks = [*(CHECKOUT / "requirements").iterdir(), *CHECKOUT.glob("deploy/**/*.lock")]
-    assert len(locks) == 5
+    assert len(locks) == 6
     packages = [
         each
         for each in in_checkout()

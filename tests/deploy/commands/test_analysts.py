@@ -136,8 +136,8 @@ async def test_a_user_reads_within_limits_or_is_told_that_there_are_none(weir: W
         assert "lets nobody make users here" in done.stderr
         assert "Traceback" not in done.stderr
         return
-    settings = weir.clickhouse.clickhouse_arguments()
-    login = {**settings, "username": name, "password": done.stdout.strip()}
+    login = weir.clickhouse.clickhouse_arguments()
+    login |= {"username": name, "password": done.stdout.strip()}
     try:
         with get_client(**login, database=weir.clickhouse.database) as client:
             assert client.query("SELECT count() FROM events").result_rows == [(0,)]

@@ -1,0 +1,1 @@
+"""Weir as container images: Dockerfiles, the proxy's configuration, and what development adds."""
