@@ -109,8 +109,12 @@ async def _create(
 async def _problems(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> list[TopicProblem]:
     existing = set(await admin.list_topics())
     by_name = {settings.topic(topic.name): topic for topic in TOPICS}
-    there = [name for name in by_name if name in existing]
-    missing = [name for name in by_name if name not in existing]
+    named = [name for name in by_name if name in existing]
+    partitions = await _partitions(admin, named)
+    configured = await _configurations(admin, named)
+    # One that is being made may be known to one broker and not yet to the next.
+    there = [name for name in named if name in partitions and name in configured]
+    missing = [name for name in by_name if name not in there]
     problems = []
     if missing and there:
         problems.append(
@@ -124,17 +128,15 @@ async def _problems(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> list
                 f"({missing[0]}, …); run `weir topics`",
             )
         )
-    if there:
-        partitions = {
-            each["topic"]: len(each["partitions"]) for each in await admin.describe_topics(there)
-        }
-        configured = await _configurations(admin, there)
-        for name in there:
-            problems += _differences(
-                name, by_name[name], partitions[name], configured[name], settings
-            )
-        problems += _uneven([(name, by_name[name], partitions[name]) for name in there], settings)
-    return problems
+    for name in there:
+        problems += _differences(name, by_name[name], partitions[name], configured[name], settings)
+    return problems + _uneven([(name, by_name[name], partitions[name]) for name in there], settings)
+
+
+async def _partitions(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    # Of no names it would tell all topics.
+    described = await admin.describe_topics(list(names)) if names else []
+    return {each["topic"]: len(each["partitions"]) for each in described if each["partitions"]}
 
 
 async def _configurations(
@@ -144,7 +146,8 @@ async def _configurations(
     return {
         name: {entry[0]: entry[1] for entry in entries}
         for response in await admin.describe_configs(resources)
-        for _, _, _, name, entries in response.resources
+        for code, _, _, name, entries in response.resources
+        if not code
     }
 
 

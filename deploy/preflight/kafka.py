@@ -1,8 +1,7 @@
 """Kafka before a start: whether it can be reached, and has the registry's topics."""
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,7 +13,7 @@ from aiokafka.errors import (
 )
 
 from deploy.preflight.checks import Check, Problem
-from deploy.topics import topic_problems
+from deploy.topics import TopicProblem, topic_problems
 from schemas.server_problems import kafka_problem
 from schemas.servers import KafkaSettings
 
@@ -23,23 +22,40 @@ ANSWER_SECONDS: Final = 10.0
 
 
 async def _reached(settings: KafkaSettings) -> Sequence[Problem]:
+    return await _asked(settings, _connected)
+
+
+async def _connected(settings: KafkaSettings) -> list[TopicProblem]:
     admin = AIOKafkaAdminClient(**settings.client_arguments())
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await admin.start()
-    except (KafkaError, OSError) as error:
-        return [_unusable(error, settings)]
+        await admin.start()
     finally:
         await admin.close()
-    return ()
+    return []
 
 
-async def _topics(settings: KafkaSettings, *, exactly: bool) -> Sequence[Problem]:
+async def _usable(settings: KafkaSettings) -> Sequence[Problem]:
+    return await _asked(settings, topic_problems)
+
+
+async def _exact(settings: KafkaSettings) -> Sequence[Problem]:
+    return await _asked(settings, topic_problems, exactly=True)
+
+
+async def _asked(
+    settings: KafkaSettings,
+    ask: Callable[[KafkaSettings], Awaitable[list[TopicProblem]]],
+    *,
+    exactly: bool = False,
+) -> Sequence[Problem]:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            found = await topic_problems(settings)
+            found = await ask(settings)
     except (KafkaError, OSError) as error:
         return [_unusable(error, settings)]
+    except ValueError:
+        # A port that is none, a name that is too long.
+        return [Problem("KAFKA_BOOTSTRAP_SERVERS: must look like host:9092,host:9092")]
     return [
         Problem(each.text, passes=each.kind == "missing")
         for each in found
@@ -57,5 +73,5 @@ def _unusable(error: Exception, settings: KafkaSettings) -> Problem:
 
 
 KAFKA: Final = Check(KafkaSettings, _reached)
-TOPICS: Final = Check(KafkaSettings, partial(_topics, exactly=False))
-EXACT_TOPICS: Final = Check(KafkaSettings, partial(_topics, exactly=True))
+TOPICS: Final = Check(KafkaSettings, _usable)
+EXACT_TOPICS: Final = Check(KafkaSettings, _exact)

@@ -313,7 +313,7 @@ async def test_an_api_that_starts_before_kafka_and_clickhouse(tmp_path: Path) ->
         await clickhouse.stop()
 
 
-async def test_an_edge_that_lost_its_servers_before_it_reached_them(tmp_path: Path) -> None:
+async def test_an_edge_whose_servers_go_before_it_has_reached_them(tmp_path: Path) -> None:
     kafka = KafkaService(LocalKafka(tmp_path / "kafka", free_port()), tmp_path / "kafka.log")
     clickhouse = ClickHouseService(tmp_path, free_port(), tmp_path / "clickhouse.log")
     weir = Weir(

@@ -23,7 +23,7 @@ from schemas.topics import PAGE_VIEWS, QUOTA_COMMANDS
 from tests.services import Services
 from tests.weir import Weir, throwaway_weir
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 
 PROCESSES: Final = ("api", "sink", "quotas", "social", "billing", "migrate", "topics")
 ASK_KAFKA: Final = frozenset({"api", "sink", "quotas", "social", "billing", "topics"})
@@ -197,7 +197,11 @@ URL: Final = f"ftp://user:{SECRET}@host"
                 "billing": ["WEIR_BILLING_IN_FLIGHT: "],
             },
         ),
-        ({"WEIR_TOPIC_REPLICATION": "0"}, by_all(ASK_KAFKA, "WEIR_TOPIC_REPLICATION: ")),
+        (
+            {"KAFKA_BOOTSTRAP_SERVERS": "kafka.example.com:nine"},
+            by_all(ASK_KAFKA, "KAFKA_BOOTSTRAP_SERVERS: must look like host:9092,host:9092"),
+        ),
+        ({"WEIR_TOPIC_REPLICATION": "0"}, by_all(["topics"], "WEIR_TOPIC_REPLICATION: ")),
         (
             {
                 "WEIR_PLANS_FILE": "no-plans.toml",
@@ -213,7 +217,7 @@ URL: Final = f"ftp://user:{SECRET}@host"
             },
         ),
     ],
-    ids=["missing", "contradictory", "address", "wrong", "of Kafka", "files"],
+    ids=["missing", "contradictory", "ClickHouse", "wrong", "Kafka", "topics", "files"],
 )
 async def test_settings_that_are_missing_wrong_or_contradict_each_other(
     prepared: Weir, environment: dict[str, str], expected: dict[str, Sequence[str]]

@@ -145,7 +145,7 @@ def test_each_process_takes_what_it_is_given(name: str, monkeypatch: pytest.Monk
     if isinstance(settings, KafkaSettings):
         assert settings.bootstrap_servers == "kafka:9092"
     if isinstance(settings, ClickHouseSettings):
-        arguments = settings.client_arguments()
+        arguments = settings.clickhouse_arguments()
         assert (arguments["username"], arguments["password"]) == ("weir", "of-clickhouse")
 
 
