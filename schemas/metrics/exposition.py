@@ -2,11 +2,13 @@
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
 from schemas.metrics import METRICS
 from schemas.metrics.declaration import Process
@@ -27,6 +29,16 @@ Look = Callable[[], Awaitable[None]]
 
 async def nothing_to_ask() -> None:
     """All is known without asking anybody."""
+
+
+class _Seen(Collector):
+    """What was collected at one moment."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> list[Family]:
+        return self._families
 
 
 class Exposition:
@@ -50,7 +62,10 @@ class Exposition:
         """The body and its Content-Type, in the format that the header `Accept` asks for."""
         await asyncio.gather(self._ask_parts(), self._look_within_time())
         encode, content_type = choose_encoder(accept)
-        return encode(self._metrics), content_type
+        # Looking is done here, where nothing changes meanwhile. Writing 2,500 lines takes 12 ms,
+        # for which nobody has to wait.
+        seen = _Seen(self._metrics.collect())
+        return await asyncio.to_thread(encode, seen), content_type
 
     async def _ask_parts(self) -> None:
         try:

@@ -10,10 +10,12 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from schemas.metrics.billing import CALL_DURATION, CALLS, FAILURES
 from schemas.stripe_account import StripeSettings, opened_stripe
 from streams.billing.account import StripeAccount
 from streams.billing.calling import Calling, GivenUp
 from streams.billing.reports import Report, micros, planned
+from tests.scrapes import shown_here
 from tests.stripe_fake import KEY, FakeStripe, Fault, served
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(60)]
@@ -73,14 +75,23 @@ async def test_nothing_is_sent_once_the_time_for_it_is_over() -> None:
     assert fake.calls.total() == 0
 
 
-@pytest.mark.parametrize("fault", ["cut", "500", "429"])
-async def test_who_gives_up_knows_whether_stripe_may_have_done_it(fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("cut", "unreachable"), ("500", "error"), ("429", "rate_limited")]
+)
+async def test_who_gives_up_knows_whether_stripe_may_have_done_it(fault: str, kind: str) -> None:
+    before = shown_here("billing")
     fake, calling = FakeStripe(), Calling(10, utc_now)
     fake.faults.script([Fault.of(fault) for _ in range(20)])
     async with account_at(fake) as account:
         with pytest.raises(GivenUp) as caught:
             await told(calling, account, a_report(), utc_now() + timedelta(seconds=1))
     assert caught.value.told is (fault != "429")
+    after = shown_here("billing")
+    failed = after.value(FAILURES, call=WHAT, kind=kind) - before.value(FAILURES, kind=kind)
+    assert failed == fake.calls.total()
+    assert after.value(CALLS, call=WHAT) - before.value(CALLS, call=WHAT) == failed
+    counted = after.value(CALL_DURATION, "_count") - before.value(CALL_DURATION, "_count")
+    assert counted == failed
 
 
 async def test_with_a_refused_key_one_call_at_a_time_finds_out(

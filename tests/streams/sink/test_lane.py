@@ -9,8 +9,10 @@ import orjson
 import pytest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from schemas.metrics.sink import DUPLICATES, INSERT_DURATION, INSERT_FAILURES, ROWS
 from schemas.topics import PAGE_VIEWS
 from streams.failures import Invalid, Retryable
+from streams.lag import Standing
 from streams.records import Headers, Record
 from streams.sink.batches import Position, Span
 from streams.sink.dead_letter_rate import DeadLetterRate
@@ -21,6 +23,7 @@ from streams.sink.ownership import NotOwner
 from streams.sink.records import Source
 from streams.sink.rows import CHUNK, DESTINATIONS
 from streams.sink.settings import SinkSettings
+from tests.scrapes import shown_here
 
 SOURCE = Source(TopicPartition("page-views", 0), 7)
 
@@ -150,6 +153,7 @@ async def test_a_batch_is_noted_then_stored_then_done() -> None:
 
 
 async def test_a_refused_insert_is_repeated_as_it_is() -> None:
+    before = shown_here("sink")
     effects = Effects([page_view(0)], refusals=2)
     effects.go_on.set()
     running = asyncio.create_task(lane(effects).run())
@@ -160,6 +164,26 @@ async def test_a_refused_insert_is_repeated_as_it_is() -> None:
         "insert page-views:0:7:0-0 rows 1",
         "commit 1 incarnation=7",
     ]
+    after = shown_here("sink")
+    refused = {"table": "events", "kind": "retryable"}
+    assert after.value(INSERT_FAILURES, **refused) == before.value(INSERT_FAILURES, **refused) + 2
+    assert after.value(INSERT_DURATION, "_count") == before.value(INSERT_DURATION, "_count") + 1
+    assert after.value(ROWS, table="events") == before.value(ROWS, table="events") + 1
+
+
+async def test_it_stands_at_the_first_message_that_is_not_committed() -> None:
+    effects = Effects([page_view(5), page_view(6)])
+    standing = lane(effects)
+    assert standing.measures.standing() is None
+    running = asyncio.create_task(standing.run())
+    await effects.reading.wait()
+    effects.go_on.set()
+    await until(effects, "commit 5 incarnation=7 batch-end=6")
+    place = SOURCE.partition
+    assert standing.measures.standing() == Standing(place, 5, page_view(5).timestamp)
+    await until(effects, "commit 7 incarnation=7")
+    running.cancel()
+    assert standing.measures.standing() == Standing(place, 7, None)
 
 
 async def test_a_batch_in_doubt_is_repeated_to_its_end_and_no_further() -> None:
@@ -193,12 +217,14 @@ async def test_a_lane_stopped_while_it_repeats_leaves_the_batch_in_doubt() -> No
 async def test_copies_within_a_batch_are_stored_once() -> None:
     first = page_view(0)
     copy = Message(1, first.timestamp, first.key, first.value)
+    before = shown_here("sink").value(DUPLICATES, topic="page-views")
     effects = Effects([first, copy])
     effects.go_on.set()
     running = asyncio.create_task(lane(effects).run())
     await until(effects, "commit 2 incarnation=7")
     running.cancel()
     assert "insert page-views:0:7:0-1 rows 1" in effects.done
+    assert shown_here("sink").value(DUPLICATES, topic="page-views") == before + 1
 
 
 async def test_a_new_partition_is_noted_before_anything_is_read() -> None:

@@ -9,6 +9,10 @@ import orjson
 import pytest
 
 from deploy.local.ports import free_port
+from schemas.metrics.consumers import LAG, OLDEST
+from schemas.metrics.every_process import READY
+from schemas.metrics.sink import STOPPED
+from tests.scrapes import scraped
 from tests.weir import Json, Weir, all_taken
 
 pytestmark = pytest.mark.services
@@ -73,6 +77,12 @@ async def test_a_broken_producer_stops_its_topic_alone_until_the_sink_is_started
     assert "not_json" in said
     assert document["not_ready"].keys() == {"page-views"}
     assert (await health.ask("/healthz"))[0] == 200
+    shown = await scraped(weir.session, health.port)
+    assert shown.value(STOPPED, topic="page-views") == 1
+    assert shown.value(STOPPED) == 1
+    assert shown.value(READY, part="page-views") == 0
+    assert shown.value(LAG, topic="page-views") > 0
+    assert shown.value(OLDEST, topic="page-views") > 0
     assert "too many dead letters" in sink.log.read_text()
 
     await weir.produce("page-views", [event("page_view", "/stopped") for _ in range(20)])

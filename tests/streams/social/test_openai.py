@@ -9,11 +9,13 @@ import pytest
 from annotated_types import Le
 
 from schemas.generation import GenerationProgress
+from schemas.metrics.social import CALLS, COST, ERRORS, RETRIES
 from schemas.posts import MAX_VARIANTS
 from streams.social.openai_provider import MAX_CONNECTIONS
 from streams.social.provider import ProviderFailure, Tally
 from streams.social.settings import SocialSettings
 from tests.openai_fake import KEY, FakeOpenAI
+from tests.scrapes import shown_here
 from tests.streams.social.openai_calls import (
     KINDS,
     MODELS,
@@ -35,6 +37,7 @@ PAUSED = "espresso [429] [429-after]"
 async def test_a_post_is_made_with_its_use_and_cost(tmp_path: Path) -> None:
     fake = FakeOpenAI()
     job = a_job("espresso", variants=2)
+    before = shown_here("social")
     steps: list[GenerationProgress] = []
     async with generating(tmp_path, fake) as generator:
         outcome = await generator.generate(job, steps.append)
@@ -49,6 +52,10 @@ async def test_a_post_is_made_with_its_use_and_cost(tmp_path: Path) -> None:
     }
     prices = {each.model: each.cost_micros for each in result.usage}
     assert prices == {"gpt-6-luna": 60, "gpt-image-2.5-flare": 2 * (150 + 12_000)}
+    after = shown_here("social")
+    for model, micros in prices.items():
+        spent = after.value(COST, model=model) - before.value(COST, model=model)
+        assert spent * 1_000_000 == pytest.approx(micros)
     assert again.found
     assert again.result == result
     assert fake.calls("caption", "espresso") == 2
@@ -108,6 +115,7 @@ async def test_each_failure_ends_in_its_state_after_its_number_of_calls(
     job = a_job(f"espresso {script}".replace("[", f"[{kind}:"))
     other = "picture" if kind == "caption" else "caption"
     patience = 0.3 if reason == "provider_timeout" else PATIENCE
+    before = shown_here("social")
     async with generating(tmp_path, fake, patience=patience) as generator:
         result = (await generator.generate(job, ignored)).result
         again = await generator.generate(job, ignored)
@@ -126,6 +134,12 @@ async def test_each_failure_ends_in_its_state_after_its_number_of_calls(
     assert again.found
     assert again.result == result
     assert bool(alarmed) == (reason in {"provider_quota", "provider_credentials"})
+    after = shown_here("social")
+    made, failed, repeated = (
+        after.value(metric, model=MODELS[kind]) - before.value(metric, model=MODELS[kind])
+        for metric in (CALLS, ERRORS, RETRIES)
+    )
+    assert (made, failed, repeated) == (calls, calls - (state == "done"), calls - 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
