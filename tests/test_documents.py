@@ -40,9 +40,16 @@ KINDS: Final[tuple[type[BaseSettings], ...]] = (
     ReplaySettings,
     EdgeSettings,
 )
-# Read beside the settings classes: by an option of `weir replay`, and by the tests.
-OTHERS: Final = {"WEIR_URL": "", "WEIR_TEST_SERVICES": ""}
-SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE)_[A-Z_]+\b")
+# Read beside the settings classes: by an option of `weir replay`, by the tests, and by the package
+# of OpenTelemetry itself.
+OTHERS: Final = {
+    "WEIR_URL": "",
+    "WEIR_TEST_SERVICES": "",
+    "OTEL_RESOURCE_ATTRIBUTES": "",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "",
+}
+SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE|OTEL)_[A-Z_]+\b")
 NONE: Final = "\N{EN DASH}"
 IGNORED: Final = re.compile(r"\.(?:gz|png|webp|ico|woff2)$")
 

@@ -20,7 +20,7 @@ def storing(table: str, span: Span, records: Sequence[Record]) -> AbstractContex
     topic, partition = span.source.partition
     return stored(
         f"INSERT {table}",
-        [record.headers for record in records],
+        (record.headers for record in records),
         {
             "db.system.name": "clickhouse",
             "db.operation.name": "INSERT",
