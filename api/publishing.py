@@ -334,6 +334,8 @@ def _carrying(messages: Sequence[Message]) -> Sequence[Message]:
     parent = current()
     if parent is None:
         return messages
+    if not parent.recorded and all(each.topic in _EVENTS for each in messages):
+        return messages
     headers = carried()
     return [
         each

@@ -34,6 +34,10 @@ OTHERS: Final = frozenset(
         "WEIR_WRITE_KEY",  # of services that send to it
         "WEIR_TEST_SERVICES",  # the tests
         "WEIR_TEST_PROGRAMS",  # the tests
+        # OpenTelemetry's own package
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
     }
 )
 """Names that are read beside the kinds."""

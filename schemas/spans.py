@@ -91,7 +91,7 @@ class Spans:
             context.trace_id,
             context.span_id,
             context.trace_flags.sampled,
-            context.trace_state.to_header() if context.trace_state else "",
+            context.trace_state.to_header() if len(context.trace_state) else "",
         )
 
     def child(self, name: str, kind: Kind, attributes: Attributes | None) -> Running:

@@ -22,7 +22,7 @@ OPERATIONS: Final = DOCS / "operations.md"
 ENV_EXAMPLE: Final = CHECKOUT / ".env.example"
 DOCUMENTS: Final = (README, CHECKOUT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
 
-SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE)_[A-Z_]+\b")
+SETTING: Final = re.compile(r"\b(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE|OTEL)_[A-Z_]+\b")
 NONE: Final = "\N{EN DASH}"
 IGNORED: Final = re.compile(r"\.(?:gz|png|webp|ico|woff2)$")
 
