@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ def test_who_writes_and_who_reads_are_operations(topic: Topic) -> None:
     }
 
 
+def test_every_process_is_told_of() -> None:
+    told = {each["name"] for each in DOCUMENT["info"]["tags"]}
+    assert {name for topic in TOPICS for name in (*topic.written_by, *topic.read_by)} == told
+
+
 def references(document: Json) -> Iterator[str]:
     if isinstance(document, dict):
         if isinstance(document.get("$ref"), str):
@@ -106,8 +112,6 @@ def test_its_events_are_what_the_sink_takes() -> None:
     [event_topic] = [topic for topic in EVENT_TOPICS if topic.name == "conversions"]
     names = DOCUMENT["channels"][event_topic.name]["messages"]
     assert list(names) == ["event", "cloud-event", "cloud-event-binary"]
-    from datetime import UTC, datetime
-
     now = datetime(2026, 11, 24, 9, 31, tzinfo=UTC)
     read = {}
     for name in names:
