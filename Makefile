@@ -5,7 +5,7 @@
 .DELETE_ON_ERROR:
 # Two recipes that install into one folder must not run side by side, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations clean \
+.PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations audit clean \
   pages pages-check pages-screenshots client
 
 # Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
@@ -76,6 +76,9 @@ lint: $(DEVELOPMENT) ## check style, formatting and who imports whom
 
 types: $(DEVELOPMENT) ## check types
 	@$(RUN) mypy
+
+audit: $(DEVELOPMENT) ## hold the locked packages against known vulnerabilities; asks the indexes
+	@$(RUN) deploy.audit
 
 check: lint types pages-check test ## lint, types and all tests
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings
 from api.settings import ApiSettings
 from deploy.access_log.settings import ReplaySettings
 from deploy.edge_client import EdgeSettings
+from deploy.forgetting.tables import TABLES
 from deploy.local.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.local.settings import LocalSettings
 from schemas import limits
@@ -255,3 +256,21 @@ def test_locks_hold_no_address() -> None:
     locks = [*(CHECKOUT / "requirements").iterdir(), *CHECKOUT.glob("deploy/**/*.lock")]
     assert len(locks) == 5
     assert [lock.name for lock in locks if "://" in lock.read_text()] == []
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`", (DOCS / "security.md").read_text())
+    assert len(named) > 20
+    missing = [
+        (file, test)
+        for file, test in named
+        if not (CHECKOUT / file).is_file()
+        or (test and f"def {test}(" not in (CHECKOUT / file).read_text())
+    ]
+    assert missing == []
+
+
+def test_every_table_that_names_people_stands_in_the_inventory_of_personal_data() -> None:
+    page = (DOCS / "security.md").read_text()
+    inventory = page[page.index("## Personal data") :]
+    assert [table.name for table in TABLES if f"`{table.name}`" not in inventory] == []
