@@ -6,7 +6,7 @@
 # Two recipes that install into one folder must not run side by side, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help up test test-fast test-docker lint types check format bench lock lock-migrations \
-  lock-schemas clean pages pages-check pages-screenshots client contracts-check compose-env
+  lock-schemas audit clean pages pages-check pages-screenshots client contracts-check compose-env
 
 # Python 3.11 or newer; `make PYTHON=/path/to/python3 …` chooses another.
 PYTHON ?=
@@ -79,6 +79,9 @@ lint: $(DEVELOPMENT) ## check style, formatting and who imports whom
 
 types: $(DEVELOPMENT) ## check types
 	@$(RUN) mypy
+
+audit: $(DEVELOPMENT) ## hold the locked packages against known vulnerabilities; asks the indexes
+	@$(RUN) deploy.audit
 
 check: lint types pages-check contracts-check test ## lint, types and all tests
 

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 
+from deploy.forgetting.tables import TABLES
 from deploy.settings_kinds import KINDS, OTHERS
 from schemas import limits
 from schemas.metrics import METRICS
@@ -265,3 +266,21 @@ def test_locks_hold_no_address() -> None:
     ]
     assert packages == []
     assert [lock.name for lock in locks if "://" in lock.read_text()] == []
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`", (DOCS / "security.md").read_text())
+    assert len(named) > 20
+    missing = [
+        (file, test)
+        for file, test in named
+        if not (CHECKOUT / file).is_file()
+        or (test and f"def {test}(" not in (CHECKOUT / file).read_text())
+    ]
+    assert missing == []
+
+
+def test_every_table_that_names_people_stands_in_the_inventory_of_personal_data() -> None:
+    page = (DOCS / "security.md").read_text()
+    inventory = page[page.index("## Personal data") :]
+    assert [table.name for table in TABLES if f"`{table.name}`" not in inventory] == []

@@ -192,8 +192,8 @@ async def a_good_day(weir: Weir, token: str, write_token: str, site_id: str) -> 
     page = {"Origin": ORIGIN, "Content-Type": "text/plain"}
     view = {"event_type": "page_view", "path": "/", "user_id": "ada"}
     assert await ask(weir, "POST", f"/sites/{site_id}/events", page, view) == 202
-    spend = {"action": "spend", "count": 1, "reason": PERSONAL["a reason"]}
-    assert await ask(weir, "POST", "/api/user/plan", me, spend) in {200, 422}
+    top_up = {"count": 1, "reason": PERSONAL["a reason"]}
+    assert await ask(weir, "POST", "/api/users/alice/top-ups", me, top_up) == 200
     post = {"prompt": PERSONAL["a prompt"], "platform": "instagram"}
     assert await ask(weir, "POST", "/social/post", me, post) == 200
     subject = {"id": "cus_1", "object": "customer", "email": f"ada-{MARK}@example.com"}
@@ -259,10 +259,10 @@ async def outages(weir: Weir, services: Services, token: str, write_token: str) 
     await services.clickhouse.start()
     await weir.eventually(partial(all_taken, weir))
     await services.kafka.kill()
-    spend = {"action": "spend", "count": 1, "reason": PERSONAL["a reason"]}
+    top_up = {"count": 1, "reason": PERSONAL["a reason"]}
     statuses = [
         await ask(weir, "POST", "/analytics/events", key, an_event()),
-        await ask(weir, "POST", "/api/user/plan", me, spend),
+        await ask(weir, "POST", "/api/users/alice/top-ups", me, top_up),
     ]
     assert statuses == [503, 503]
     said += await run(weir, "topics")
