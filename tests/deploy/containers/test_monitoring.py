@@ -26,9 +26,11 @@ def test_prometheus_asks_every_process_of_every_service() -> None:
         for job in document["scrape_configs"]
         if "dns_sd_configs" in job
     }
-    assert asked == {name: ([name], int(image[setting])) for name, setting in PORTS.items()}
+    assert asked == {
+        f"weir-{name}": ([name], int(image[setting])) for name, setting in PORTS.items()
+    }
     services = loaded(COMPOSE)["services"]
-    for name in asked:
+    for name in PORTS:
         assert set(services[name]["networks"]) & set(services["prometheus"]["networks"])
 
 
