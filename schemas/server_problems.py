@@ -104,13 +104,18 @@ async def kafka_error(settings: KafkaSettings) -> Exception | None:
     return found
 
 
-async def kafka_away(error: Exception, settings: KafkaSettings) -> str:
-    """As `kafka_problem`, after a look at Kafka where the error alone says too little."""
+async def kafka_cause(error: Exception, settings: KafkaSettings) -> Exception:
+    """The error, or what lies behind it: found by a look at Kafka where it says too little."""
     from aiokafka.errors import KafkaConnectionError
 
     if isinstance(error, KafkaConnectionError | TimeoutError):
-        return kafka_problem(await kafka_error(settings) or error, settings)
-    return kafka_problem(error, settings)
+        return await kafka_error(settings) or error
+    return error
+
+
+async def kafka_away(error: Exception, settings: KafkaSettings) -> str:
+    """What went wrong with Kafka, said after a look at it where that is needed."""
+    return kafka_problem(await kafka_cause(error, settings), settings)
 
 
 def clickhouse_problem(error: BaseException, settings: ClickHouseSettings) -> str:
