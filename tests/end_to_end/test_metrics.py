@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import get_args
 from uuid import uuid4
 
@@ -300,7 +301,9 @@ async def test_while_no_sink_runs_the_newest_heartbeat_gets_older(
     async with throwaway_weir(services, tmp_path) as weir:
         first = weir.start_sink()
         port = free_port()
-        await weir.start_api({"WEIR_API_METRICS_PORT": str(port), "WEIR_HEARTBEAT_SECONDS": "0.3"})
+        api = await weir.start_api(
+            {"WEIR_API_METRICS_PORT": str(port), "WEIR_HEARTBEAT_SECONDS": "0.3"}
+        )
 
         async def age() -> float:
             return (await scraped(weir.session, port)).value(edge.HEARTBEAT_AGE)
@@ -331,6 +334,10 @@ async def test_while_no_sink_runs_the_newest_heartbeat_gets_older(
         # Those that waited count with the time that they waited.
         scrape = await scraped(weir.session, port)
         assert scrape.value(edge.FRESHNESS, "_sum") > 5
+        began = monotonic()
+        api.terminate()
+        assert await api.stop(15) == 0
+        assert monotonic() - began < 5
 
 
 async def test_a_port_of_metrics_that_is_taken_is_said_in_a_sentence(

@@ -133,6 +133,9 @@ def test_it_becomes_ready_stops_cleanly_and_starts_again_on_its_data(
         port = weir.ports[f"WEIR_{part}_PORT"]
         with urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
             assert answer.status == 200
+    for part in ("SINK", "QUOTAS", "SOCIAL", "API_METRICS"):
+        with urlopen(f"http://127.0.0.1:{weir.ports[f'WEIR_{part}_PORT']}/metrics") as answer:
+            assert b'weir_ready{part="kafka"} 1.0' in answer.read()
     assert weir.text.count("Weir is ready at") == 1
     assert weir.text.count("without STRIPE_API_KEY nothing is reported to Stripe") == 1
     assert f"Weir is ready at {weir.url}\n" in weir.text
