@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 FOLDER: Final = CHECKOUT / "deploy" / "containers"
 SECRETS: Final = {
-    "CLICKHOUSE_PASSWORD": "of-clickhouse",
+    "CONTAINERS_CLICKHOUSE_PASSWORD": "of-clickhouse",
     "GRAFANA_ADMIN_PASSWORD": "of-grafana",
     "WEIR_JWT_SECRET": "j" * 64,
     "WEIR_VISITOR_SECRET": "v" * 64,
