@@ -114,7 +114,7 @@ class Root:
         if frozen:
             frozen_paths = (*map(self.within, _BASE), root)
             lines += [f"mount -o remount,bind,ro {each}" for each in frozen_paths]
-            lines.append(f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp")
+            lines.append(f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp")  # noqa: S108, of the container
         inner = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items())]
         if frozen:
             user, _, group = self.user.partition(":")

@@ -55,7 +55,7 @@ OF_OTHER_SERVERS: Final = re.compile(
 )
 WHERE_FILES_LIE: Final = re.compile(r"WEIR_(?:QUOTAS|SOCIAL|BILLING|SECRETS)_DIR")
 SECRETS: Final = {
-    "CLICKHOUSE_PASSWORD": "of-clickhouse",
+    "CONTAINERS_CLICKHOUSE_PASSWORD": "of-clickhouse",
     "GRAFANA_ADMIN_PASSWORD": "of-grafana",
     "WEIR_JWT_SECRET": "j" * 64,
     "WEIR_VISITOR_SECRET": "v" * 64,
@@ -164,7 +164,7 @@ def test_a_credential_is_given_to_those_alone_who_need_it() -> None:
 
 
 def test_without_a_secret_compose_says_which_and_what_to_do() -> None:
-    for missing in ("CLICKHOUSE_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "WEIR_VISITOR_SECRET"):
+    for missing in ("CONTAINERS_CLICKHOUSE_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "WEIR_VISITOR_SECRET"):
         with pytest.raises(NotSet, match=f"{missing}: run `make compose-env`"):
             filled_in(loaded(COMPOSE), {**SECRETS, missing: ""})
 
