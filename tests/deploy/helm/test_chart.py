@@ -438,7 +438,7 @@ def test_all_that_does_not_fit_is_said_at_once() -> None:
 
 def test_an_older_kubernetes_is_refused() -> None:
     with pytest.raises(NotRendered, match="kubeVersion"):
-        rendered("minimal", kubernetes="1.30")
+        rendered("minimal", kubernetes="1.29")
 
 
 def test_components_are_named_for_their_commands() -> None:
