@@ -20,10 +20,10 @@ INSERTED_ROWS: Final = 97_031
 """A second, of ClickHouse on both cores, rollups included."""
 FILTER_BYTES: Final = 2.4
 """Of an id in a filter that is full; it is made for twice the ids of the window."""
-KAFKA_BYTES: Final = 110
-EVENTS_BYTES: Final = 50
-KNOWN_IDS_BYTES: Final = 25
-ROLLUP_BYTES: Final = 10
+KAFKA_BYTES: Final = 59
+EVENTS_BYTES: Final = 31.2
+KNOWN_IDS_BYTES: Final = 8.5
+ROLLUP_BYTES: Final = 20.1
 
 # Assumed.
 PEAK: Final = 2

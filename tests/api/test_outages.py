@@ -274,6 +274,9 @@ async def test_clickhouse_away(fragile: Weir, how: str) -> None:
             assert seconds < QUERY_TIMEOUT + GRACE
         assert (await post(weir, an_event("/during"))).status == 202
         assert set(await not_ready(weir)) == {"clickhouse"}
+        # As balancers ask, for whom what no process has is no reason to leave out all of them.
+        assert (await ask(weir, "GET", "/readyz?exclude=clickhouse")).status == 200
+        assert (await ask(weir, "GET", "/readyz?exclude=kafka")).status == 503
         assert (await ask(weir, "GET", "/healthz")).status == 200
     await weir.eventually(partial(counted, weir, "/during", 1), within=30, process=sink)
     assert api.running

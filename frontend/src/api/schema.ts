@@ -1238,6 +1238,11 @@ export interface components {
             /** Detail */
             detail: string;
         };
+        /** HTTPValidationError */
+        HTTPValidationError: {
+            /** Detail */
+            detail?: components["schemas"]["ValidationError"][];
+        };
         /** Health */
         Health: {
             /**
@@ -2012,6 +2017,19 @@ export interface components {
             items: components["schemas"]["LedgerUser"][];
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /** ValidationError */
+        ValidationError: {
+            /** Location */
+            loc: (string | number)[];
+            /** Message */
+            msg: string;
+            /** Error Type */
+            type: string;
+            /** Input */
+            input?: unknown;
+            /** Context */
+            ctx?: Record<string, never>;
         };
         /**
          * ValueCount
@@ -6003,7 +6021,10 @@ export interface operations {
     };
     readyz_readyz_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Parts that are left out: what all processes share, such as `clickhouse`, is no reason for a balancer to leave each of them. */
+                exclude?: string[];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6017,6 +6038,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
             /** @description Service Unavailable */

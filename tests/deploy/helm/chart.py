@@ -15,7 +15,7 @@ CHART: Final = Path(__file__).parents[3] / "deploy" / "helm" / "weir"
 VALUES: Final = Path(__file__).parent / "values"
 CASES: Final = tuple(sorted(file.stem for file in VALUES.glob("*.yaml")))
 # The oldest that the chart takes, and the newest that is known here.
-KUBERNETES: Final = ("1.31", "1.37")
+KUBERNETES: Final = ("1.30", "1.37")
 
 # Manifests have any shape; tests look into them.
 Manifest = dict[str, Any]

@@ -387,8 +387,16 @@ def test_the_monitor_looks_at_ports_that_are_there() -> None:
         [endpoint] = monitor["spec"]["podMetricsEndpoints"]
         assert endpoint["port"] in container.ports
         assert endpoint["path"] == "/metrics"
+        [job] = endpoint["relabelings"]
+        assert job == {"targetLabel": "job", "replacement": f"weir-{component}"}
         policy = of_kind("everything", "NetworkPolicy")[component]
         assert container.ports[endpoint["port"]] in {port for _, port in allowed(policy, "ingress")}
+
+
+def test_alerts_are_those_of_prometheus() -> None:
+    [rule] = [each for each in rendered("everything") if each["kind"] == "PrometheusRule"]
+    alerts = CHART.parents[1] / "prometheus" / "alerts.yml"
+    assert rule["spec"] == yaml.safe_load(alerts.read_text())
 
 
 @pytest.mark.parametrize(
@@ -438,7 +446,7 @@ def test_all_that_does_not_fit_is_said_at_once() -> None:
 
 def test_an_older_kubernetes_is_refused() -> None:
     with pytest.raises(NotRendered, match="kubeVersion"):
-        rendered("minimal", kubernetes="1.30")
+        rendered("minimal", kubernetes="1.29")
 
 
 def test_components_are_named_for_their_commands() -> None:

@@ -80,8 +80,7 @@ seccompProfile: {type: RuntimeDefault}
     "KAFKA_SECURITY_PROTOCOL" $v.kafka.securityProtocol
     "WEIR_TOPIC_REPLICATION" $v.kafka.replication
     "WEIR_EVENT_PARTITIONS" $v.kafka.partitions.events
-    "WEIR_USER_PARTITIONS" $v.kafka.partitions.users
-    "WEIR_DATA_DIR" "/var/lib/weir" -}}
+    "WEIR_USER_PARTITIONS" $v.kafka.partitions.users -}}
 {{- with $v.kafka.topicPrefix }}{{ $_ := set $settings "WEIR_TOPIC_PREFIX" . }}{{ end -}}
 {{- if hasPrefix "SASL_" $v.kafka.securityProtocol -}}
 {{- $_ := set $settings "KAFKA_SASL_MECHANISM" $v.kafka.saslMechanism -}}
@@ -106,7 +105,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- $_ := set $settings .host "0.0.0.0" -}}
 {{- $_ := set $settings .port $facts.metricsPort -}}
 {{- end -}}
-{{- with $facts.folder }}{{ $_ := set $settings . (printf "/var/lib/weir/%s" $process.name) }}{{ end -}}
+{{- if $facts.data }}{{ $_ := set $settings "WEIR_DATA_DIR" "/data" }}{{ end -}}
 {{- if eq $process.name "api" -}}
 {{- $_ := set $settings "WEIR_AUTH" "required" -}}
 {{- /* Only the pages reach it, and they say whose request it is. */ -}}
@@ -153,7 +152,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- define "weir.volumeMounts" -}}
 {{- $root := index . 0 -}}
 - {name: tmp, mountPath: /tmp}
-- {name: data, mountPath: /var/lib/weir}
+- {name: data, mountPath: /data}
 {{- if include "weir.secretItems" . }}
 - {name: secrets, mountPath: /run/secrets/weir, readOnly: true}
 {{- end }}
