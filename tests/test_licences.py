@@ -65,8 +65,8 @@ def locked() -> Iterator[str]:
 def licence_of(name: str) -> str:
     """As the distribution says it: an SPDX expression, else its classifiers, else its text."""
     metadata = distribution(name).metadata
-    if expression := metadata.get("License-Expression"):
-        return expression
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
     classifiers = [
         each.rpartition(" :: ")[2]
         for each in metadata.get_all("Classifier", [])
@@ -75,7 +75,7 @@ def licence_of(name: str) -> str:
     if classifiers:
         # Of several one may choose.
         return " OR ".join(SAYS.get(each, each) for each in classifiers)
-    text = metadata.get("License", "")
+    text = "".join(metadata.get_all("License", [])[:1])
     return SAYS.get(text, text)
 
 

@@ -9,9 +9,11 @@ import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.billing import CustomerLinked, report_id_for
+from deploy.forgetting.broker import opened_broker
+from schemas.billing import CustomerLinked, ForgetUse, report_id_for
 from schemas.dead_letters import DeadLetter
-from streams.billing.reports import Report, micros, planned, report_key, stored
+from schemas.topics import USAGE_LEDGER
+from streams.billing.reports import Report, micros, names_person, planned, report_key, stored
 from streams.group.places import Place
 from streams.group.topics import describe
 from tests.services import Services
@@ -196,3 +198,42 @@ async def test_what_cannot_be_billed_is_a_dead_letter_with_its_reason(stage: Sta
     assert reasons == ["invalid_field", *["invalid_value"] * len(bad), "too_old"]
     details = " ".join(each.detail for each in await letters())
     assert all(why in details for why in bad.values())
+
+
+async def test_what_a_forgotten_user_used_is_never_billed_again(stage: Stage) -> None:
+    user, customer, company = f"user-{uuid4()}", a_customer(), a_customer()
+    own = a_conversion(user=user, value=7)
+    paid = a_conversion(user=user, customer=company, value=5)
+    await link(stage, user, customer)
+    await stage.convert(own, paid)
+    await stage.weir.eventually(partial(counted, stage, customer, 7))
+    await stage.weir.eventually(partial(counted, stage, company, 5))
+    await forget(stage, ForgetUse(user_id=user))
+    await forget(stage, ForgetUse(user_id=user, customer_id=customer, whole=True))
+    await forget(stage, ForgetUse(user_id=user, customer_id=company))
+
+    def is_named(key: bytes, value: bytes) -> bool:
+        return names_person(key, value, user, (customer,))
+
+    async def is_gone() -> bool:
+        async with opened_broker(stage.weir.kafka) as broker:
+            return await broker.living(USAGE_LEDGER, is_named) == 0
+
+    await stage.weir.eventually(is_gone)
+    # Copies, also once there is another customer; and use that is new.
+    again = a_customer()
+    await link(stage, user, again)
+    await stage.convert(own, paid, a_conversion(user=user, value=2))
+    await stage.weir.eventually(partial(counted, stage, again, 2))
+    last = a_conversion(customer=company, value=1)
+    await stage.convert(last)
+    await stage.weir.eventually(partial(counted, stage, company, 6))
+    assert await counted(stage, customer, 7)
+    assert await counted(stage, again, 2)
+
+
+async def forget(stage: Stage, command: ForgetUse) -> None:
+    key = (command.customer_id or command.user_id).encode()
+    await stage.weir.produce(
+        "usage-commands", [(key, command.model_dump_json(exclude_none=True).encode())]
+    )
