@@ -164,7 +164,11 @@ def test_a_credential_is_given_to_those_alone_who_need_it() -> None:
 
 
 def test_without_a_secret_compose_says_which_and_what_to_do() -> None:
-    for missing in ("CONTAINERS_CLICKHOUSE_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "WEIR_VISITOR_SECRET"):
+    for missing in (
+        "CONTAINERS_CLICKHOUSE_PASSWORD",
+        "GRAFANA_ADMIN_PASSWORD",
+        "WEIR_VISITOR_SECRET",
+    ):
         with pytest.raises(NotSet, match=f"{missing}: run `make compose-env`"):
             filled_in(loaded(COMPOSE), {**SECRETS, missing: ""})
 
