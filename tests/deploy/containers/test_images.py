@@ -142,14 +142,16 @@ class Containers:
         return process
 
     def _volumes(self, name: str, service: dict[str, list[str]]) -> dict[Path, str]:
-        """Each new volume is as the image has its folder: empty, and of the same user."""
+        """Each new volume is as the image has its folder: with the same folders in it, and user."""
         mounts = {}
         for number, each in enumerate(service.get("volumes", [])):
             source, _, target = each.rpartition(":")
             place = self._folder / (source or f"{name}-{number}")
-            place.mkdir(exist_ok=True)
-            there = self._images.weir.within(target).stat()
-            os.chown(place, there.st_uid, there.st_gid)
+            there = self._images.weir.within(target)
+            shutil.copytree(there, place, dirs_exist_ok=True)
+            for path in (there, *there.rglob("*")):
+                found = path.stat()
+                os.chown(place / path.relative_to(there), found.st_uid, found.st_gid)
             mounts[place] = target
         return mounts
 
