@@ -10,12 +10,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import pytest_asyncio
 
 from deploy.local.ports import free_port
+from schemas.settings import EX_CONFIG
 from tests.clustered_clickhouse import CLUSTER
 from tests.end_to_end.test_exactly_once import KILLS, SABOTAGED, SMALL_BATCHES, stored_more_than
 from tests.load import Load, send, stored_exactly
-from tests.services import ClickHouseService, Services
+from tests.services import ClickHouseService, Services, local_services
 from tests.weir import Weir, all_taken, throwaway_weir
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
@@ -39,6 +41,13 @@ QUESTIONS = (
     "/social/posts",
     "/readyz",
 )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
+    """Of this module: its ClickHouse lets everybody in, and so does the Kafka beside it."""
+    async with local_services(tmp_path_factory.mktemp("open")) as running:
+        yield running
 
 
 @asynccontextmanager
@@ -119,11 +128,14 @@ async def test_a_sink_with_other_settings_than_the_tables_does_not_start(
 ) -> None:
     async with clustered(services, tmp_path, shards=1) as weir:
         sink = weir.start_sink({"WEIR_CLICKHOUSE_CLUSTER": cluster})
-        assert await sink.wait() == 1
+        assert await sink.wait() == EX_CONFIG
         assert any("WEIR_CLICKHOUSE_CLUSTER" in line for line in sink.last_lines())
 
 
-async def test_a_sink_with_a_cluster_does_not_start_on_the_tables_of_one_server(weir: Weir) -> None:
-    sink = weir.start_sink({"WEIR_CLICKHOUSE_CLUSTER": CLUSTER})
-    assert await sink.wait() == 1
-    assert any("leave WEIR_CLICKHOUSE_CLUSTER empty" in line for line in sink.last_lines())
+async def test_a_sink_with_a_cluster_does_not_start_on_the_tables_of_one_server(
+    services: Services, tmp_path: Path
+) -> None:
+    async with throwaway_weir(services, tmp_path) as weir:
+        sink = weir.start_sink({"WEIR_CLICKHOUSE_CLUSTER": CLUSTER})
+        assert await sink.wait() == EX_CONFIG
+        assert any("WEIR_CLICKHOUSE_CLUSTER" in line for line in sink.last_lines())
