@@ -17,6 +17,7 @@ from schemas.generation import (
     GenerationRequest,
     GenerationResult,
 )
+from schemas.heartbeats import Heartbeat
 from schemas.key_messages import AnyKeyMessage
 from schemas.message_examples import MESSAGE_EXAMPLES
 from schemas.quotas import AnyQuotaCommand, QuotaDecision, QuotaThreshold
@@ -31,6 +32,7 @@ from schemas.topics import (
     GENERATION_PROGRESS,
     GENERATION_REQUESTS,
     GENERATION_RESULTS,
+    HEARTBEATS,
     QUOTA_COMMANDS,
     QUOTA_DECISIONS,
     QUOTA_THRESHOLDS,
@@ -234,6 +236,12 @@ PUBLISHED: Final[dict[str, PublishedSchema]] = {
             ApiKeyUse,
             "When a key or a site was used last, as one API process knows.",
             (API_KEY_USES,),
+        ),
+        PublishedSchema(
+            "heartbeat",
+            Heartbeat,
+            "A sign of life of an API process, by which freshness is measured; no event.",
+            (HEARTBEATS,),
         ),
     )
 }

@@ -221,5 +221,12 @@ MESSAGE_EXAMPLES: Final[Mapping[str, tuple[dict[str, JsonValue], ...]]] = {
         },
     ),
     "api-key-use": ({"key_id": "key_0123456789abcdef", "last_used_at": _NOW},),
+    "heartbeat": (
+        {
+            "heartbeat_id": "019ab0c2-7f00-7e40-8b00-6c7d8e9f0a12",
+            "process_id": "019ab0c2-7f00-7f51-8c00-7d8e9f0a1b23",
+            "number": 1,
+            "sent_at": _NOW,
+        },
+    ),
 }
-"""Each is what its schema allows and its model reads: a test holds them to both."""
