@@ -21,12 +21,28 @@ def clickhouse_problem(error: Exception, settings: ClickHouseSettings) -> str:
     where = f"ClickHouse at {settings.address}"
     code = code_of(error)
     if code in REFUSED:
-        return f"{where} refuses its user or the password (code {code}); check CLICKHOUSE_URL"
+        return f"{where} refused the credentials; check the user and the password in CLICKHOUSE_URL"
     if code is not None:
         return f"{where} answers with code {code}; its log says why"
     return (
         f"{where} cannot be reached ({type(error).__name__}); "
         "check CLICKHOUSE_URL or WEIR_CLICKHOUSE_PORT"
+    )
+
+
+async def kafka_cause(error: Exception, settings: KafkaSettings) -> Exception:  # noqa: ARG001
+    """The error, or what lies behind it."""
+    return error
+
+
+def refuses(error: Exception) -> bool:
+    """Whether Kafka or ClickHouse turn us away: waiting does not mend that."""
+    from aiokafka.errors import AuthenticationFailedError, BrokerResponseError
+
+    return (
+        isinstance(error, AuthenticationFailedError)
+        or (isinstance(error, BrokerResponseError) and not error.retriable)
+        or code_of(error) in REFUSED
     )
 
 
