@@ -7,7 +7,7 @@ from typing import Final
 from deploy.preflight.checks import Check, Problem
 from schemas.migrations import APPLIED_MIGRATIONS, load_migrations, schema_problem
 from schemas.migrations.cluster import EVENTS_ENGINE, SHARDS, placement_problem
-from schemas.server_problems import REFUSED, clickhouse_problem, code_of
+from schemas.server_problems import clickhouse_problem, code_of, refuses
 from schemas.servers import ClickHouseSettings
 
 ANSWER_SECONDS: Final = 10.0
@@ -98,10 +98,9 @@ async def _rows(
             finally:
                 await client.close()
     except (ClickHouseError, ClientError, OSError) as error:
-        code = code_of(error)
-        if code in _NO_TABLES:
+        if code_of(error) in _NO_TABLES:
             return []
-        problem = Problem(clickhouse_problem(error, settings), passes=code not in REFUSED)
+        problem = Problem(clickhouse_problem(error, settings), passes=not refuses(error))
         raise _NotTold(problem) from None
     rows: Sequence[Sequence[object]] = answer.result_rows
     return rows

@@ -5,16 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    AuthenticationFailedError,
-    AuthenticationMethodNotSupported,
-    BrokerResponseError,
-    KafkaError,
-)
+from aiokafka.errors import KafkaError
 
 from deploy.preflight.checks import Check, Problem
 from deploy.topics import TopicProblem, topic_problems
-from schemas.server_problems import kafka_problem
+from schemas.server_problems import kafka_cause, kafka_problem, refuses
 from schemas.servers import KafkaSettings
 
 ANSWER_SECONDS: Final = 10.0
@@ -52,7 +47,8 @@ async def _asked(
         async with asyncio.timeout(ANSWER_SECONDS):
             found = await ask(settings)
     except (KafkaError, OSError) as error:
-        return [_unusable(error, settings)]
+        cause = await kafka_cause(error, settings)
+        return [Problem(kafka_problem(cause, settings), passes=not refuses(cause))]
     except ValueError:
         # A port that is none, a name that is too long.
         return [Problem("KAFKA_BOOTSTRAP_SERVERS: must look like host:9092,host:9092")]
@@ -61,15 +57,6 @@ async def _asked(
         for each in found
         if exactly or each.kind != "differs"
     ]
-
-
-def _unusable(error: Exception, settings: KafkaSettings) -> Problem:
-    # Who is refused is refused again; who hears nothing, or of a leader that is being elected, may
-    # hear more in a moment.
-    refused = isinstance(error, (AuthenticationFailedError, AuthenticationMethodNotSupported)) or (
-        isinstance(error, BrokerResponseError) and not error.retriable
-    )
-    return Problem(kafka_problem(error, settings), passes=not refused)
 
 
 KAFKA: Final = Check(KafkaSettings, _reached)
