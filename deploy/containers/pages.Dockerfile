@@ -17,7 +17,7 @@ ENV NGINX_ENTRYPOINT_LOCAL_RESOLVERS=1 \
     NGINX_ENVSUBST_OUTPUT_DIR=/tmp \
     WEIR_URL=http://api:8000 \
     TRUSTED_PROXY=127.0.0.1
-COPY deploy/containers/nginx/nginx.conf /etc/nginx/nginx.conf
+COPY deploy/containers/nginx/nginx.conf deploy/containers/nginx/guards.conf /etc/nginx/
 COPY deploy/containers/nginx/servers.conf.template /etc/nginx/templates/servers.conf.template
 COPY --from=pages /build/frontend/packed /usr/share/weir/assets
 USER 101:101

@@ -35,6 +35,7 @@ def proxy_command(folder: Path, port: int, weir_url: str, trusted: str) -> list[
     for path, place in {"/tmp/": f"{folder}/", "/usr/share/weir": f"{folder}/weir"}.items():  # noqa: S108
         assert path in text
         text = text.replace(path, place)
+    (folder / "guards.conf").write_text((CONFIGURATION / "guards.conf").read_text())
     configuration = folder / "nginx.conf"
     configuration.write_text(text)
     # Started by root its workers would be another user's, who may not read a test's folder.

@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
 BROWSER: Final = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PROGRAM: Final = {"Accept": "*/*"}
+BY_TLS: Final = {**PROGRAM, "X-Forwarded-Proto": "https"}
 # Of the connection, or of when a file was written: they say nothing of how a page is guarded.
 PASSED_OVER: Final = {
     "connection", "date", "server", "etag", "last-modified", "accept-ranges", "content-length",
@@ -90,7 +91,7 @@ async def proxied(
                 "WEIR_OIDC_CLIENT_ID": "weir-pages",
             }
         )
-        process, url = await started_proxy(folder / "nginx", weir.url)
+        process, url = await started_proxy(folder / "nginx", weir.url, trusted="127.0.0.1")
         try:
             yield Proxied(weir, api, url)
         finally:
@@ -120,6 +121,8 @@ async def asked(
     [
         *((path, BROWSER) for path in PAGES),
         *((f"/{name}", PROGRAM) for name in FILES),
+        ("/assets/index-4f2a.js", BY_TLS),
+        ("/plan", BY_TLS),
         ("/assets/gone.js", PROGRAM),
         ("/assets/gone.js", BROWSER),
         ("/assets/", PROGRAM),
@@ -284,6 +287,7 @@ async def test_while_the_api_is_away_clients_are_told_to_try_again(tmp_path: Pat
             assert answer.content_type == "application/problem+json"
             assert answer.headers["Retry-After"] == "1"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Cache-Control"] == "private, no-store"
             assert (await answer.json(content_type=None))["status"] == 503
     finally:
         assert await process.stop() == 0
