@@ -1,10 +1,10 @@
-"""The registry's topics on Kafka: creates them, and says which are missing, unusable, or differ."""
+"""The registry's topics on Kafka: creates and completes them, says which are missing or differ."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -12,6 +12,10 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
+
+# Name, value, whether it is read-only, and where it comes from: 1, of the topic itself.
+_Entry: TypeAlias = tuple[str, str, bool, int]
+_OF_TOPIC: Final = 1
 
 SPREAD_SECONDS: Final = 15.0
 """How long a topic that was created may take until a broker lists it."""
@@ -38,7 +42,8 @@ class TopicsNotCreated(Exception):
 async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> list[TopicProblem]:
     """Creates what is missing, and returns what is wrong with what is there.
 
-    Raises TopicsNotCreated, and aiokafka's KafkaError when the cluster cannot be reached.
+    A setting that a topic was made without, by an earlier release, is set; one that it has is its
+    operator's. Raises TopicsNotCreated, and aiokafka's KafkaError when the cluster cannot be reached.
     """
     admin = AIOKafkaAdminClient(**settings.client_arguments())
     try:
@@ -62,6 +67,8 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
                     for why, names in refused.items()
                 )
             )
+        for name, lacking in (await _complete(admin, settings, existing)).items():
+            say(f"set {', '.join(lacking)} of topic {name}")
         await _wait_until_there(admin, {settings.topic(topic.name) for topic in TOPICS})
         return await _problems(admin, settings)
     finally:
@@ -142,13 +149,57 @@ async def _partitions(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[
 async def _configurations(
     admin: AIOKafkaAdminClient, names: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     return {
         name: {entry[0]: entry[1] for entry in entries}
-        for response in await admin.describe_configs(resources)
-        for code, _, _, name, entries in response.resources
-        if not code
+        for name, entries in (await _entries(admin, names)).items()
     }
+
+
+async def _entries(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Sequence[_Entry]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    return {
+        name: entries
+        for response in (await admin.describe_configs(resources) if resources else [])
+        for _, _, _, name, entries in response.resources
+    }
+
+
+async def _complete(
+    admin: AIOKafkaAdminClient, settings: KafkaSettings, existing: Collection[str]
+) -> dict[str, list[str]]:
+    """Sets what topics have no setting of their own for; returns its names by topic."""
+    by_name = {settings.topic(topic.name): topic for topic in TOPICS}
+    found = await _entries(admin, [name for name in by_name if name in existing])
+    done = {}
+    for name, entries in found.items():
+        own = {entry[0]: entry[1] for entry in entries if entry[3] == _OF_TOPIC}
+        actual = {entry[0]: entry[1] for entry in entries}
+        lacking = {
+            setting: value
+            for setting, value in by_name[name].configuration().items()
+            if setting not in own and actual.get(setting) != value
+        }
+        if lacking:
+            await _set(admin, name, own, lacking)
+            done[name] = sorted(lacking)
+    return done
+
+
+async def _set(
+    admin: AIOKafkaAdminClient, name: str, own: Mapping[str, str], lacking: Mapping[str, str]
+) -> None:
+    # What is not named would fall back to the broker's.
+    all_of_it = ConfigResource(ConfigResourceType.TOPIC, name, configs={**own, **lacking})
+    [response] = await admin.alter_configs([all_of_it])
+    for code, message, *_ in response.resources:
+        if code:
+            raise for_code(code)(f"topic {name}: {message}")
+    # As for topics: the controller answers before the broker that is asked knows.
+    deadline = monotonic() + SPREAD_SECONDS
+    while monotonic() < deadline:
+        if lacking.items() <= (await _configurations(admin, [name])).get(name, {}).items():
+            return
+        await asyncio.sleep(0.05)
 
 
 def _differences(
