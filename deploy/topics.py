@@ -43,7 +43,7 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
     """Creates what is missing, and returns what is wrong with what is there.
 
     A setting that a topic was made without, by an earlier release, is set; one that it has is its
-    operator's. Raises TopicsNotCreated, and aiokafka's KafkaError when the cluster cannot be reached.
+    operator's. Raises TopicsNotCreated, and aiokafka's KafkaError.
     """
     admin = AIOKafkaAdminClient(**settings.client_arguments())
     try:

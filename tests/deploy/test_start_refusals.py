@@ -19,6 +19,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from clickhouse_connect import get_client
 
 from deploy.local.ports import free_port
+from schemas.migrations import load_migrations
 from schemas.topics import PAGE_VIEWS, QUOTA_COMMANDS
 from tests.services import Services
 from tests.weir import Weir, throwaway_weir
@@ -294,10 +295,11 @@ def statement(weir: Weir, sql: str) -> None:
 
 async def test_an_old_schema_a_newer_one_and_one_of_another_version(weir: Weir) -> None:
     database = f"database {weir.name}: "
+    newest = load_migrations()[-1].version
     await asyncio.to_thread(
-        statement, weir, "ALTER TABLE schema_migrations DELETE WHERE version = 10"
+        statement, weir, f"ALTER TABLE schema_migrations DELETE WHERE version = {newest}"
     )
-    old = f"{database}migration 0010 is not applied; run `weir migrate`"
+    old = f"{database}migration {newest:04} is not applied; run `weir migrate`"
     await refused(weir, {}, by_all(NEED_TABLES, old))
     await asyncio.to_thread(
         statement,
