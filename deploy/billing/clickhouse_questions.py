@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.migrations.cluster import for_cluster
 from schemas.server_problems import clickhouse_problem, code_of
 from schemas.servers import ClickHouseSettings
 
@@ -43,9 +44,16 @@ class Questions:
             return list(self._client.query(sql, parameters=dict(parameters)).result_rows)
 
     def command(self, sql: str, parameters: Parameters) -> None:
-        """Returns when it is done. Raises as `rows`."""
+        """Returns when it is done, on all servers of a cluster. Raises as `rows`."""
         with _said(self._settings):
-            self._client.command(sql, parameters=dict(parameters))
+            for statement in written_for(self._settings, sql):
+                self._client.command(statement, parameters=dict(parameters))
+
+
+def written_for(settings: ClickHouseSettings, sql: str) -> tuple[str, ...]:
+    """The statements that do on the servers of these settings what one does on one server."""
+    cluster = settings.clickhouse_cluster
+    return for_cluster(sql.strip(), cluster, settings.database) if cluster else (sql,)
 
 
 @contextmanager

@@ -198,11 +198,15 @@ def count(questions: Questions, table: Table, subject: Subject) -> int:
     return int(found)
 
 
+def deletes(table: Table) -> str:
+    """The statement that takes the rows of a Subject away, on one server."""
+    condition = table.condition(_BY_DIGEST)
+    return f"ALTER TABLE {table.name} DELETE WHERE {condition} SETTINGS mutations_sync = 2"
+
+
 def erase(questions: Questions, table: Table, subject: Subject) -> None:
     """Returns when no replica has the rows any more."""
-    condition = table.condition(_BY_DIGEST)
-    sql = f"ALTER TABLE {table.name} DELETE WHERE {condition} SETTINGS mutations_sync = 2"
-    questions.command(sql, subject.by_digest())
+    questions.command(deletes(table), subject.by_digest())
 
 
 def take_names_off(questions: Questions, subject: Subject, meters: Meters) -> None:

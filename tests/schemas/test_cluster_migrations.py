@@ -5,6 +5,8 @@ from typing import Final
 
 import pytest
 
+from deploy.billing.clickhouse_questions import written_for
+from deploy.forgetting import tables as forgetting
 from deploy.migrate import SCHEMA_MIGRATIONS
 from schemas.migrations import load_migrations
 from schemas.migrations.cluster import SHARDED, NotForClusters, for_cluster, local
@@ -134,3 +136,14 @@ def test_batches_go_to_the_shard_of_their_partition() -> None:
     clustered._shards = 3
     assert [clustered.shard_of(partition) for partition in range(5)] == [1, 2, 3, 1, 2]
     assert clustered.known_ids == "clusterAllReplicas('weir', 'weir', 'known_ids_local')"
+
+
+@pytest.mark.parametrize("table", forgetting.TABLES, ids=lambda table: table.name)
+def test_a_user_is_forgotten_where_a_cluster_holds_the_rows(table: forgetting.Table) -> None:
+    settings = ClickHouseSettings(clickhouse_cluster="weir")
+    deleting = forgetting.deletes(table)
+    [statement] = written_for(settings, deleting)
+    where = deleting[deleting.index("DELETE") :]
+    everywhere = " ON CLUSTER `weir`" if table.name in SHARDED else ""
+    assert statement == f"ALTER TABLE {local(table.name)}{everywhere} {where}"
+    assert written_for(ClickHouseSettings(), deleting) == (deleting,)
