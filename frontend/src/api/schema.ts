@@ -3516,7 +3516,7 @@ export interface operations {
             };
             path: {
                 /** @description As `/schemas/` lists them: `event` is the newest version, `event.v1` one. */
-                name: "event" | "event.v1" | "new-event" | "new-event.v1" | "cloud-event" | "cloud-event.v1" | "dead-letter" | "dead-letter.v1" | "dead-letter-action" | "dead-letter-action.v1" | "quota-command" | "quota-command.v1" | "quota-decision" | "quota-decision.v1" | "quota-threshold" | "quota-threshold.v1" | "reply" | "reply.v1" | "generation-request" | "generation-request.v1" | "generation-job" | "generation-job.v1" | "generation-progress" | "generation-progress.v1" | "generation-result" | "generation-result.v1" | "stripe-event" | "stripe-event.v1" | "usage-command" | "usage-command.v1" | "usage-report" | "usage-report.v1" | "stripe-customer" | "stripe-customer.v1" | "api-key" | "api-key.v1" | "api-key-use" | "api-key-use.v1";
+                name: "event" | "event.v1" | "new-event" | "new-event.v1" | "cloud-event" | "cloud-event.v1" | "dead-letter" | "dead-letter.v1" | "dead-letter-action" | "dead-letter-action.v1" | "quota-command" | "quota-command.v1" | "quota-decision" | "quota-decision.v1" | "quota-threshold" | "quota-threshold.v1" | "reply" | "reply.v1" | "generation-request" | "generation-request.v1" | "generation-job" | "generation-job.v1" | "generation-progress" | "generation-progress.v1" | "generation-result" | "generation-result.v1" | "stripe-event" | "stripe-event.v1" | "usage-command" | "usage-command.v1" | "usage-report" | "usage-report.v1" | "stripe-customer" | "stripe-customer.v1" | "api-key" | "api-key.v1" | "api-key-use" | "api-key-use.v1" | "heartbeat" | "heartbeat.v1";
             };
             cookie?: never;
         };
