@@ -121,10 +121,10 @@ class Broker:
 @asynccontextmanager
 async def opened_broker(settings: KafkaSettings) -> AsyncIterator[Broker]:
     """Raises aiokafka's KafkaError, or TopicsMissing."""
-    servers = settings.bootstrap_servers
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
-    producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True)
+    server = settings.client_arguments()
+    admin = AIOKafkaAdminClient(**server)
+    consumer = AIOKafkaConsumer(**server, enable_auto_commit=False)
+    producer = AIOKafkaProducer(**server, acks="all", enable_idempotence=True)
     try:
         await admin.start()
         await consumer.start()

@@ -314,7 +314,7 @@ async def test_an_old_schema_a_newer_one_and_one_of_another_version(weir: Weir) 
 
 
 async def with_admin(weir: Weir, work: Callable[[AIOKafkaAdminClient], Awaitable[object]]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=weir.kafka.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**weir.kafka.client_arguments())
     await admin.start()
     try:
         await work(admin)

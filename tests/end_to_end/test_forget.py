@@ -176,7 +176,7 @@ def rows_with(weir: Weir, *names: str) -> dict[str, list[str]]:
 
 async def living_with(weir: Weir, *names: str) -> dict[str, list[bytes]]:
     """Keys of compacted topics whose newest record holds one of these texts."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=weir.kafka.bootstrap_servers)
+    consumer = AIOKafkaConsumer(**weir.kafka.client_arguments())
     await consumer.start()
     found = {}
     try:

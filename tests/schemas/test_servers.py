@@ -1,14 +1,25 @@
 """What is set about TLS and credentials must fit together; all that does not is said at once."""
 
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trustme
 
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.settings import InvalidSettings, read_settings
+
+CHECKOUT: Final = Path(__file__).parents[2]
+PRODUCT: Final = sorted(
+    file
+    for folder in ("api", "streams", "deploy", "schemas")
+    for file in (CHECKOUT / folder).rglob("*.py")
+    # The servers of one machine, which ask for nothing.
+    if "local" not in file.parts
+)
 
 
 @pytest.fixture
@@ -247,3 +258,24 @@ def test_what_contradicts_itself_about_clickhouse_is_said_without_the_password(
     assert found.keys() == {setting}
     assert says in found[setting]
     assert "hidden" not in found[setting]
+
+
+@pytest.mark.parametrize(
+    ("client", "arguments"),
+    [
+        (
+            r"AIOKafka(?:Producer|Consumer|AdminClient)",
+            r"\*\*[\w.]*(?:server|client_arguments\(\))",
+        ),
+        (r"clickhouse_connect\.get_(?:async_)?client", r"\*\*[\w.]*clickhouse_arguments\(\)"),
+    ],
+)
+def test_every_client_is_told_all_that_its_server_asks_for(client: str, arguments: str) -> None:
+    """One that was left out works on open servers, and fails on others."""
+    made = [
+        (file.name, call.group())
+        for file in PRODUCT
+        for call in re.finditer(rf"\b{client}\(\s*\S+", file.read_text())
+    ]
+    assert len(made) > 4
+    assert [each for each in made if not re.search(rf"\(\s*{arguments}", each[1])] == []
