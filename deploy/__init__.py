@@ -1,1 +1,1 @@
-"""How Weir runs: the command line, and everything on one machine."""
+"""How Weir runs: the command line, one machine, containers, Kubernetes, and what watches it."""
