@@ -104,13 +104,18 @@ async def _create(
         name=name,
         num_partitions=topic.partitions_by(settings),
         replication_factor=settings.replication_factor,
-        topic_configs=topic.configuration(),
+        topic_configs=topic.configuration() | _in_sync(settings.replication_factor),
     )
     response = await admin.create_topics([new])
     for _, code, *message in response.topic_errors:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise error(" ".join(str(part) for part in message))
+
+
+def _in_sync(copies: int) -> dict[str, str]:
+    """What is confirmed lies on two brokers at least, where one of three may be away."""
+    return {"min.insync.replicas": "2"} if copies >= 3 else {}
 
 
 async def _problems(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> list[TopicProblem]:

@@ -67,6 +67,8 @@ def opened_questions(settings: ClickHouseSettings) -> Iterator[Questions]:
             database=settings.database,
             connect_timeout=5,
             send_receive_timeout=SECONDS,
+            # Its log of queries holds what is bound in them, and who is asked about.
+            settings={"log_queries": 0},
         )
     with client:
         yield Questions(client, settings)
