@@ -1,6 +1,7 @@
 """`/healthz`: the process runs. `/readyz`: it can do its work, or what keeps it from it."""
 
 import asyncio
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
@@ -44,7 +45,7 @@ async def healthz() -> Health:
     "/readyz",
     summary="Whether it can work, or what is not ready",
     response_model=Health,
-    responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def readyz(
     kafka: ToKafka,
@@ -57,13 +58,13 @@ async def readyz(
         list[str],
         Query(
             max_length=20,
-            description="Parts that are left out: what all processes share, such as `clickhouse`, "
-            "is no reason for a balancer to leave each of them.",
+            description="Parts that are not asked: what all processes share, such as `clickhouse`, "
+            "is no reason for a balancer to leave each of them, and may be slow to answer.",
             examples=[["kafka", "clickhouse", "migrations"]],
         ),
     ] = [],  # noqa: B006, FastAPI copies it
 ) -> Health:
-    found = await not_ready(kafka, replies, posts, clickhouse, migrations, identity)
+    found = await not_ready(kafka, replies, posts, clickhouse, migrations, identity, leave=exclude)
     problems = {part: why for part, why in found.items() if part not in exclude}
     if problems:
         raise unavailable(
@@ -80,10 +81,15 @@ async def not_ready(
     clickhouse: ClickHouseReader,
     migrations: tuple[Migration, ...],
     identity: Authenticator,
+    leave: Collection[str] = (),
 ) -> dict[str, str]:
-    """What keeps the edge from its work: the part → a sentence; empty when nothing does."""
+    """What keeps the edge from its work: the part → a sentence; empty when nothing does.
+
+    Of `leave` neither `kafka` nor `clickhouse`, which knows of `migrations`, is waited for.
+    """
     kafka_problem, clickhouse_problem = await asyncio.gather(
-        kafka.problem(), _clickhouse_problem(clickhouse, migrations)
+        _nothing() if "kafka" in leave else kafka.problem(),
+        _clickhouse_problem(clickhouse, migrations, leave),
     )
     found = {**clickhouse_problem, **identity.not_ready()}
     if kafka_problem:
@@ -93,9 +99,15 @@ async def not_ready(
     return {**{part: why for part, why in heard.items() if why}, **found}
 
 
+async def _nothing() -> None:
+    return None
+
+
 async def _clickhouse_problem(
-    clickhouse: ClickHouseReader, migrations: tuple[Migration, ...]
+    clickhouse: ClickHouseReader, migrations: tuple[Migration, ...], leave: Collection[str]
 ) -> dict[str, str]:
+    if "clickhouse" in leave:
+        return {}
     try:
         problem = await clickhouse.schema_problem(migrations)
     except NotMigrated as error:

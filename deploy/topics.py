@@ -60,15 +60,20 @@ async def create_topics(settings: KafkaSettings, say: Callable[[str], None]) -> 
                 refused.setdefault(f"{type(error).__name__}: {error.args[0]}", []).append(name)
                 continue
             say(f"created topic {name} with {topic.partitions_by(settings)} partitions")
+        for name, lacking in (await _lacking(admin, settings, existing)).items():
+            try:
+                await _set(admin, name, lacking)
+            except KafkaError as error:
+                refused.setdefault(f"{type(error).__name__}: {error.args[0]}", []).append(name)
+                continue
+            say(f"set {', '.join(sorted(lacking.settings))} of topic {name}")
         if refused:
             raise TopicsNotCreated(
                 "\n".join(
-                    f"topics cannot be created: {', '.join(names)} ({why})"
+                    f"topics cannot be made as they should be: {', '.join(names)} ({why})"
                     for why, names in refused.items()
                 )
             )
-        for name, lacking in (await _complete(admin, settings, existing)).items():
-            say(f"set {', '.join(lacking)} of topic {name}")
         await _wait_until_there(admin, {settings.topic(topic.name) for topic in TOPICS})
         return await _problems(admin, settings)
     finally:
@@ -169,13 +174,21 @@ async def _entries(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str
     }
 
 
-async def _complete(
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """What a topic has no setting of its own for, and what it has."""
+
+    settings: Mapping[str, str]
+    own: Mapping[str, str]
+
+
+async def _lacking(
     admin: AIOKafkaAdminClient, settings: KafkaSettings, existing: Collection[str]
-) -> dict[str, list[str]]:
-    """Sets what topics have no setting of their own for; returns its names by topic."""
+) -> dict[str, _Lacking]:
+    """By topic, as far as they lack something."""
     by_name = {settings.topic(topic.name): topic for topic in TOPICS}
     found = await _entries(admin, [name for name in by_name if name in existing])
-    done = {}
+    by_topic = {}
     for name, entries in found.items():
         own = {entry[0]: entry[1] for entry in entries if entry[3] == _OF_TOPIC}
         actual = {entry[0]: entry[1] for entry in entries}
@@ -185,24 +198,24 @@ async def _complete(
             if setting not in own and actual.get(setting) != value
         }
         if lacking:
-            await _set(admin, name, own, lacking)
-            done[name] = sorted(lacking)
-    return done
+            by_topic[name] = _Lacking(lacking, own)
+    return by_topic
 
 
-async def _set(
-    admin: AIOKafkaAdminClient, name: str, own: Mapping[str, str], lacking: Mapping[str, str]
-) -> None:
+async def _set(admin: AIOKafkaAdminClient, name: str, lacking: _Lacking) -> None:
     # What is not named would fall back to the broker's.
-    all_of_it = ConfigResource(ConfigResourceType.TOPIC, name, configs={**own, **lacking})
+    all_of_it = ConfigResource(
+        ConfigResourceType.TOPIC, name, configs={**lacking.own, **lacking.settings}
+    )
     [response] = await admin.alter_configs([all_of_it])
     for code, message, *_ in response.resources:
         if code:
-            raise for_code(code)(f"topic {name}: {message}")
+            raise for_code(code)(message or "no reason given")
     # As for topics: the controller answers before the broker that is asked knows.
     deadline = monotonic() + SPREAD_SECONDS
     while monotonic() < deadline:
-        if lacking.items() <= (await _configurations(admin, [name])).get(name, {}).items():
+        actual = (await _configurations(admin, [name])).get(name, {})
+        if lacking.settings.items() <= actual.items():
             return
         await asyncio.sleep(0.05)
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+import structlog
+
 from api.health import PARTS, not_ready
 from api.measuring.heartbeats import Heartbeats
 from api.measuring.serving import metrics_server
@@ -13,6 +15,8 @@ from api.state import State
 from schemas.metrics.edge import HEARTBEAT_AGE, OWN_EVENTS, OWN_EVENTS_BUFFERED
 from schemas.metrics.exposition import Exposition
 from schemas.metrics.instruments import at_scrape
+
+log = structlog.get_logger()
 
 Became = Callable[[str], int]
 """How many events had this outcome; or are `buffered`."""
@@ -53,11 +57,17 @@ async def opened_measuring(
             clock=state["clock"],
         )
         beating = asyncio.create_task(heartbeats.run())
+        beating.add_done_callback(_say_why)
         try:
             yield
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
+
+
+def _say_why(beating: asyncio.Task[None]) -> None:
+    if not beating.cancelled() and (error := beating.exception()) is not None:
+        log.error("heartbeats ended", error=type(error).__name__, exc_info=error)
 
 
 def _show_own_events(became: Became | None) -> None:

@@ -22,6 +22,7 @@ def topics() -> None:
     from deploy.preflight.processes import CREATE_TOPICS
     from deploy.preflight.start import refuse, started
     from deploy.topics import TopicsNotCreated, create_topics
+    from schemas.server_problems import kafka_problem
 
     settings = started(CREATE_TOPICS, typer.echo)
     try:
@@ -33,8 +34,7 @@ def topics() -> None:
     except TopicsNotCreated as error:
         wrong = str(error).splitlines()
     except KafkaError as error:
-        name = type(error).__name__
-        typer.echo(f"weir topics: Kafka at {settings.bootstrap_servers}: {name}", err=True)
+        typer.echo(f"weir topics: {kafka_problem(error, settings)}", err=True)
         raise typer.Exit(1) from None
     if wrong:
         refuse("weir topics: Kafka is not as the registry says:", wrong)

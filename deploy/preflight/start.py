@@ -43,6 +43,10 @@ def started(needs: Needs[S], say: Say) -> S:
     problems = asyncio.run(_waited(asks, seconds, needs.name, listening, say))
     if problems:
         refuse(f"weir {needs.name} cannot start:", problems)
+    if listening is not None:
+        # Until the process has handlers of its own there is nothing to end but itself.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: _end(0))
     return settings
 
 

@@ -16,7 +16,7 @@ READY: Final = Metric(
     "weir_ready",
     "gauge",
     "Whether a part that /readyz asks about lets the process do its work: 1 or 0. The part "
-    "`readyz` is 0 when the parts could not be asked in time.",
+    "`readyz` is 0, and the others no number, when the parts could not be asked in time.",
     EVERY,
     labels=(Label("part"),),
 )

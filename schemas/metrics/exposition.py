@@ -1,6 +1,7 @@
 """What a process answers at `/metrics`: all that is declared for it, and nothing else."""
 
 import asyncio
+import math
 import platform
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -72,6 +73,9 @@ class Exposition:
             async with asyncio.timeout(LOOK_SECONDS):
                 problems = await self._problems()
         except TimeoutError:
+            # Neither well nor not: what was known of them is old.
+            for part in self._parts:
+                gauge(READY, part).set(math.nan)
             gauge(READY, NOT_ASKED).set(0)
             return
         self._parts |= problems.keys()

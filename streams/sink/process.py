@@ -5,11 +5,13 @@ import contextlib
 import gc
 import signal
 import sys
+from time import monotonic
 from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
 
+from schemas.server_problems import kafka_away
 from streams.failures import Overloaded, Retryable
 from streams.health import NotListening, health_server
 from streams.readiness import notify
@@ -19,6 +21,7 @@ from streams.sink.sink import Sink
 
 log = structlog.get_logger()
 
+CONNECT_SECONDS: Final = 60.0
 PARTS: Final = ("sink", "kafka", "clickhouse", *DESTINATIONS)
 
 
@@ -69,11 +72,28 @@ async def _work(sink: Sink, settings: SinkSettings) -> None:
         raise SinkFailed(str(error)) from None
 
 
+async def _connect(sink: Sink, settings: SinkSettings) -> None:
+    # They were there a moment ago, when the start was looked at.
+    deadline = monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            await sink.connect()
+        except (KafkaError, Retryable, Overloaded) as error:
+            if monotonic() > deadline:
+                why = (
+                    await kafka_away(error, settings)
+                    if isinstance(error, KafkaError)
+                    else str(error)
+                )
+                raise SinkFailed(why) from None
+            await asyncio.sleep(0.5)
+        else:
+            return
+
+
 async def _run(sink: Sink, settings: SinkSettings) -> None:
-    try:
-        await sink.start()
-    except (Retryable, Overloaded) as failure:
-        raise SinkFailed(str(failure)) from failure
+    await _connect(sink, settings)
+    await sink.start()
     # What is there now stays; what comes are batches of flat rows without cycles, which a
     # collector that looks at them again and again only slows down.
     gc.freeze()

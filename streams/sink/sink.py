@@ -89,12 +89,21 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no
         at_scrape(STOPPED, self._stopped)
         self.assigned = asyncio.Event()
 
-    async def start(self) -> None:
-        """Joins the group. Raises aiokafka's KafkaError, Retryable or Overloaded."""
-        self._failure = asyncio.get_running_loop().create_future()
-        self._admin = AIOKafkaAdminClient(**self._settings.client_arguments())
-        await self._admin.start()
+    async def connect(self) -> None:
+        """Reaches both servers. Raises KafkaError, Retryable or Overloaded; may be called again."""
+        if self._admin is None:
+            admin = AIOKafkaAdminClient(**self._settings.client_arguments())
+            try:
+                await admin.start()
+            except KafkaError:
+                await admin.close()
+                raise
+            self._admin = admin
         await self._store.learn_shards()
+
+    async def start(self) -> None:
+        """Joins the group; connect() comes first. Raises aiokafka's KafkaError."""
+        self._failure = asyncio.get_running_loop().create_future()
         await self._producer.start()
         await self._consumer.start()
         topics = [self._settings.topic(name) for name in DESTINATIONS]

@@ -1238,11 +1238,6 @@ export interface components {
             /** Detail */
             detail: string;
         };
-        /** HTTPValidationError */
-        HTTPValidationError: {
-            /** Detail */
-            detail?: components["schemas"]["ValidationError"][];
-        };
         /** Health */
         Health: {
             /**
@@ -2017,19 +2012,6 @@ export interface components {
             items: components["schemas"]["LedgerUser"][];
             /** Next Cursor */
             next_cursor: string | null;
-        };
-        /** ValidationError */
-        ValidationError: {
-            /** Location */
-            loc: (string | number)[];
-            /** Message */
-            msg: string;
-            /** Error Type */
-            type: string;
-            /** Input */
-            input?: unknown;
-            /** Context */
-            ctx?: Record<string, never>;
         };
         /**
          * ValueCount
@@ -6022,7 +6004,7 @@ export interface operations {
     readyz_readyz_get: {
         parameters: {
             query?: {
-                /** @description Parts that are left out: what all processes share, such as `clickhouse`, is no reason for a balancer to leave each of them. */
+                /** @description Parts that are not asked: what all processes share, such as `clickhouse`, is no reason for a balancer to leave each of them, and may be slow to answer. */
                 exclude?: string[];
             };
             header?: never;
@@ -6040,13 +6022,13 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Validation Error */
+            /** @description Unprocessable Entity */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
             /** @description Service Unavailable */
