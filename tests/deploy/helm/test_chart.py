@@ -50,7 +50,7 @@ NOT_OURS: Final = frozenset({"FORWARDED_ALLOW_IPS"})
 """Read by uvicorn."""
 
 # Kinds of the Prometheus Operator, of which no schema is here.
-FOREIGN: Final = frozenset({"PodMonitor"})
+FOREIGN: Final = frozenset({"PodMonitor", "PrometheusRule"})
 
 REFERENCE: Final = '{"name": "a", "key": "b"}'
 FACTS: Final = yaml.safe_load((CHART / "files" / "processes.yaml").read_text())
