@@ -23,6 +23,7 @@ from schemas.server_problems import (
     refuses,
 )
 from schemas.servers import ClickHouseSettings, KafkaSettings
+from schemas.settings import EX_CONFIG
 from tests.clickhouse_gate import Gate
 from tests.services import Services, accepts
 from tests.weir import Weir, all_taken
@@ -243,3 +244,21 @@ async def test_an_edge_that_is_refused_says_so_when_asked_whether_it_is_ready(we
         return "CLICKHOUSE_PASSWORD" in str(document) and "hidden" not in str(document)
 
     await weir.eventually(said, process=api)
+
+
+@pytest.mark.parametrize("command", ["api", "sink", "check", "topics", "migrate"])
+async def test_wrong_passwords_end_a_process_at_once_and_both_are_named(
+    weir: Weir, command: str
+) -> None:
+    process = weir.process(
+        ["-m", "deploy.commands", command],
+        {"KAFKA_SASL_PASSWORD": "wrong", "CLICKHOUSE_PASSWORD": "wrong"},
+    )
+    # Long before WEIR_START_TIMEOUT, since no wait mends that.
+    assert await asyncio.wait_for(process.wait(), 45) == EX_CONFIG
+    said = "\n".join(process.last_lines())
+    assert (REFUSED in said) == (command != "migrate")
+    assert ("check the user in CLICKHOUSE_URL, and CLICKHOUSE_PASSWORD" in said) == (
+        command != "topics"
+    )
+    assert "Traceback" not in said
