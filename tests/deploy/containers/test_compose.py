@@ -221,7 +221,7 @@ def test_the_sink_has_the_memory_that_scaling_says() -> None:
 
 def bytes_of(limit: str) -> int:
     """Of Compose's `4G`, which counts in powers of 1,024."""
-    return int(limit[:-1]) * 1024 ** "kMG".index(limit[-1]) * 1024
+    return int(limit[:-1]) * {"M": 1024**2, "G": 1024**3}[limit[-1]]
 
 
 def test_the_gateway_that_a_proxy_comes_from_is_known() -> None:
