@@ -5,15 +5,19 @@ import re
 import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 from compose_spec import PyCompose
 
 from api.settings import ApiSettings
+from bench import scaling
 from deploy.containers.reload import _END_SECONDS
+from deploy.preflight.settings import StartSettings
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.settings import Settings
 from streams.billing.settings import BillingSettings
@@ -46,8 +50,16 @@ KINDS: Final[Mapping[str, type[Settings]]] = {
     "billing": BillingSettings,
 }
 SETTING: Final = re.compile(r"(?:WEIR|KAFKA|CLICKHOUSE|OPENAI|STRIPE|OTEL)_[A-Z_]+")
-# Known to uvicorn, to Python and to OpenTelemetry, not to Weir's settings.
+# Known to uvicorn, to Python, to the client of S3 and to OpenTelemetry, not to Weir's settings.
 OF_LIBRARIES: Final = {"FORWARDED_ALLOW_IPS", "PYTHONPATH"}
+OF_S3: Final = {
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
+    "AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP",
+}  # fmt: skip
+# Commands are run in the API's container, and `weir forget` asks how far each worker has come.
+OF_COMMANDS: Final = {
+    "WEIR_SINK_GROUP", "WEIR_QUOTAS_GROUP", "WEIR_SOCIAL_GROUP", "WEIR_BILLING_GROUP",
+}  # fmt: skip
 # Of a server that is not the one beside it, and of another way to give secrets.
 OF_OTHER_SERVERS: Final = re.compile(
     r"WEIR_(?:KAFKA|CLICKHOUSE)_PORT|KAFKA_(?:SECURITY|SASL|SSL)_\w+|CLICKHOUSE_CA_FILE"
@@ -60,6 +72,8 @@ SECRETS: Final = {
     "WEIR_JWT_SECRET": "j" * 64,
     "WEIR_VISITOR_SECRET": "v" * 64,
 }
+PAGE: Final = CHECKOUT / "docs" / "containers.md"
+CLICKHOUSE_CONFIGURATION: Final = CHECKOUT / "deploy" / "containers" / "clickhouse.xml"
 PINNED: Final = re.compile(r"[a-z0-9./-]+:v?\d+(?:\.\d+)+[a-z0-9.-]*")
 
 
@@ -102,6 +116,23 @@ def test_the_specification_refuses_a_mistake() -> None:
         PyCompose.from_yaml(yaml.safe_dump(document)).validate()
 
 
+def examples() -> list[Document]:
+    """What the page shows as an override of one's own."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [each for each in map(yaml.safe_load, blocks) if "services" in each]
+
+
+@pytest.mark.parametrize("override", examples())
+def test_an_override_that_the_page_shows_fits(override: Document) -> None:
+    document = merged(loaded(COMPOSE), override)
+    PyCompose.from_yaml(yaml.safe_dump(filled_in(document, SECRETS))).validate()
+    for name, service in services(override).items():
+        assert name in services() or "image" in service, name
+    for each in services(document).values():
+        assert set(each["networks"]) <= document["networks"].keys()
+        assert all(re.match(r"127\.0\.0\.1:|\$\{", port) for port in each.get("ports", []))
+
+
 def test_what_the_override_adds_belongs_to_services_that_exist() -> None:
     assert services(loaded(OVERRIDE)).keys() <= services().keys()
 
@@ -109,7 +140,9 @@ def test_what_the_override_adds_belongs_to_services_that_exist() -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_variable_of_a_service_is_a_setting_of_its_process(name: str) -> None:
     given = services(development())[name].get("environment", {})
-    known = settings_of(KINDS[name]) | OF_LIBRARIES
+    known = settings_of(KINDS[name]) | settings_of(StartSettings) | OF_LIBRARIES
+    known |= OF_COMMANDS if name == "api" else set()
+    known |= OF_S3 if "WEIR_MEDIA_URL" in known else set()
     assert {each for each in given if each not in known and not each.startswith("OTEL_")} == set()
 
 
@@ -118,13 +151,84 @@ def test_every_setting_of_a_process_can_be_set_in_env(name: str) -> None:
     reached = {*services()[name].get("environment", {}), *image_environment()}
     missing = {
         each
-        for each in settings_of(KINDS[name]) - reached
+        for each in (settings_of(KINDS[name]) | settings_of(StartSettings)) - reached
         if not OF_OTHER_SERVERS.fullmatch(each) and not WHERE_FILES_LIE.fullmatch(each)
     }
     if name in {"migrate", "topics"}:
         # They read the settings of a server, and use few of them.
         missing -= {"WEIR_KAFKA_COMPRESSION"}
     assert missing == set(), f"add these to {name} in docker-compose.yml, each without a value"
+
+
+def test_who_stores_pictures_gets_what_s3_needs() -> None:
+    holders = {
+        name for name, each in services().items() if "WEIR_MEDIA_URL" in each.get("environment", {})
+    }
+    assert holders == {"api", "social"}
+    for name in holders:
+        assert services()[name]["environment"].keys() >= OF_S3
+
+
+def test_commands_in_the_api_know_the_groups_of_the_workers() -> None:
+    assert services()["api"]["environment"].keys() >= OF_COMMANDS
+    for name in ("sink", "quotas", "social", "billing"):
+        assert services()[name]["environment"].keys() & OF_COMMANDS
+
+
+@pytest.mark.parametrize("read_files", [lambda: loaded(COMPOSE), development])
+def test_an_image_is_built_once_and_never_looked_for_elsewhere(
+    read_files: Callable[[], Document],
+) -> None:
+    built: dict[str, list[str]] = {"weir": [], "weir-pages": []}
+    for name, service in services(read_files()).items():
+        image = service["image"].split(":")[0]
+        if "build" in service:
+            built[image].append(name)
+        elif name in ours():
+            assert service["pull_policy"] == "never", name
+    assert built == {"weir": ["migrate"], "weir-pages": ["pages"]}
+
+
+def test_what_clickhouse_writes_about_itself_has_an_end() -> None:
+    configuration = ET.fromstring(CLICKHOUSE_CONFIGURATION.read_text())  # noqa: S314, it is ours
+    assert configuration.tag == "clickhouse"
+    assert configuration.findtext("logger/level") == "warning"
+    kept = {
+        each.tag: each
+        for each in configuration
+        if each.tag.endswith("_log") and each.get("remove") is None
+    }
+    assert kept.keys() == {"query_log", "part_log"}
+    for log in kept.values():
+        # With an engine of its own it would be written there, and the server would not start.
+        assert [each.tag for each in log] == ["ttl"]
+        assert re.fullmatch(r"event_date \+ INTERVAL \d DAY DELETE", str(log.findtext("ttl")))
+    mounts = dict(
+        each.split(":")[:2] for each in services()["clickhouse"]["volumes"] if each.startswith("./")
+    )
+    # Beside the image's own files there: a folder would hide them.
+    place = mounts[f"./{CLICKHOUSE_CONFIGURATION.relative_to(CHECKOUT)}"]
+    assert place == "/etc/clickhouse-server/config.d/weir.xml"
+
+
+def test_the_sink_has_the_memory_that_scaling_says() -> None:
+    small = scaling.PLANS[0]
+    assert (small.events, small.days) == (1_000, 7)
+    # One sink, one ClickHouse server; half a gigabyte is for batches.
+    needed = small.filter_bytes / scaling.REPLICAS + 5e8
+    assert bytes_of(services()["sink"]["deploy"]["resources"]["limits"]["memory"]) >= needed
+
+
+def bytes_of(limit: str) -> int:
+    """Of Compose's `4G`, which counts in powers of 1,024."""
+    return int(limit[:-1]) * {"M": 1024**2, "G": 1024**3}[limit[-1]]
+
+
+def test_the_gateway_that_a_proxy_comes_from_is_known() -> None:
+    document = filled_in(loaded(COMPOSE), SECRETS)
+    [pool] = document["networks"]["front"]["ipam"]["config"]
+    gateway = next(ip_network(pool["subnet"]).hosts())
+    assert f"TRUSTED_PROXY={gateway}" in PAGE.read_text()
 
 
 def test_every_variable_of_the_image_is_a_setting() -> None:
@@ -325,7 +429,7 @@ def test_what_is_mounted_is_there() -> None:
         for each in service.get("volumes", []):
             source = each.split(":")[0]
             if source.startswith("./"):
-                assert (CHECKOUT / source).is_dir(), source
+                assert (CHECKOUT / source).exists(), source
         if "build" in service:
             assert (CHECKOUT / service["build"]["dockerfile"]).is_file()
 

@@ -42,6 +42,13 @@ def test_prometheus_reads_the_alerts_where_they_are_mounted() -> None:
     assert rules == f"{mounts['./deploy/prometheus']}/alerts.yml"
 
 
+def test_prometheus_looks_for_the_alertmanager_that_the_page_adds() -> None:
+    [manager] = yaml.safe_load(PROMETHEUS.read_text())["alerting"]["alertmanagers"]
+    [names] = [each["names"] for each in manager["dns_sd_configs"]]
+    page = (CHECKOUT / "docs" / "containers.md").read_text()
+    assert [f"  {name}:\n    image: prom/alertmanager:" in page for name in names] == [True]
+
+
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:
     services = loaded(COMPOSE)["services"]
     [source] = yaml.safe_load((GRAFANA / "datasources" / "prometheus.yml").read_text())[

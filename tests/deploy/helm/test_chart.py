@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Final
 
 import kubernetes_validate
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from api.settings import ApiSettings
+from bench import scaling
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.topics import EVENT_TOPICS, TOPICS, USER_PARTITIONS
 from streams.billing.settings import BillingSettings
@@ -303,7 +305,8 @@ def test_a_process_reaches_only_the_servers_that_it_speaks_to() -> None:
     assert ports["api"] == {53, kafka, clickhouse, https, tracing}
     assert ports["sink"] == {53, kafka, clickhouse, tracing}
     assert ports["quotas"] == {53, kafka, tracing}
-    assert ports["social"] == ports["billing"] == {53, kafka, https, tracing}
+    assert ports["billing"] == {53, kafka, https, tracing}
+    assert ports["social"] == {53, kafka, https, 8444, tracing}
     assert ports["setup"] == {53, kafka, clickhouse, tracing}
     assert ports["pages"] == {53, 8000}
 
@@ -314,6 +317,63 @@ def test_brokers_ports_are_open(case: str) -> None:
     ports = {int(each.rpartition(":")[2]) for each in servers.split(",")}
     policy = of_kind(case, "NetworkPolicy")["sink"]
     assert ports <= {port for _, port in allowed(policy, "egress")}
+
+
+@pytest.mark.parametrize(
+    ("values", "component", "ports"),
+    [
+        ('clickhouse.url="https://weir@clickhouse:9440/weir"', "sink", {53, 9092, 9440}),
+        ('clickhouse.url="https://weir@clickhouse/weir"', "sink", {53, 9092, 8443}),
+        ('clickhouse.url="http://[fd00::1]/weir"', "setup", {53, 9092, 8123}),
+        ("networkPolicy.clickhouse.ports=[8123]", "sink", {53, 9092, 8443, 8123}),
+        (
+            'sink.settings.OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4999"',
+            "sink",
+            {53, 9092, 8443, 4999},
+        ),
+        (
+            'settings.OTEL_EXPORTER_OTLP_ENDPOINT="https://collector"',
+            "quotas",
+            {53, 9092, 443},
+        ),
+        (
+            'settings.WEIR_JWKS_URL="http://login.example.com:8080/jwks"',
+            "api",
+            {53, 9092, 8443, 443, 8080},
+        ),
+    ],
+)
+def test_the_ports_in_addresses_are_open(values: str, component: str, ports: set[int]) -> None:
+    [policy] = [
+        each
+        for each in rendered("minimal", (values,))
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == f"weir-{component}"
+    ]
+    assert {port for _, port in allowed(policy, "egress")} == ports
+
+
+def test_an_address_that_is_a_secret_has_the_usual_port() -> None:
+    assert 8443 in {
+        port for _, port in allowed(of_kind("secured", "NetworkPolicy")["sink"], "egress")
+    }
+
+
+def test_addresses_that_may_have_a_port_are_settings() -> None:
+    for name, facts in FACTS.items():
+        assert set(facts.get("addresses", ())) <= settings_of(name).keys()
+        assert "addresses" not in facts or facts["https"]
+
+
+def test_the_sinks_have_the_memory_that_scaling_says() -> None:
+    small = scaling.PLANS[0]
+    assert (small.events, small.days, small.sinks) == (1_000, 7, DEFAULTS["sink"]["replicas"])
+    memory = {
+        kind: int(each["memory"].removesuffix("Gi")) * 1024**3
+        for kind, each in DEFAULTS["sink"]["resources"].items()
+    }
+    assert memory["requests"] >= small.filter_of_a_sink
+    # One has all partitions while the other is replaced; half a gigabyte is for batches.
+    assert memory["limits"] >= small.filter_bytes + 5e8
 
 
 def test_more_workers_than_partitions_are_never_started(case: str) -> None:
@@ -399,6 +459,25 @@ def test_alerts_are_those_of_prometheus() -> None:
     assert rule["spec"] == yaml.safe_load(alerts.read_text())
 
 
+def test_dashboards_are_those_of_grafana() -> None:
+    [dashboards] = [each for each in rendered("everything") if each["kind"] == "ConfigMap"]
+    assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
+    files = sorted((CHART.parents[1] / "grafana" / "dashboards").glob("*.json"))
+    assert dashboards["data"] == {each.name: each.read_text() for each in files}
+    # What Kubernetes takes of one ConfigMap.
+    assert sum(map(len, dashboards["data"].values())) < 1024**2
+
+
+def test_the_documented_commands_wait_for_as_long_as_a_job_may_take() -> None:
+    page = (CHART.parents[2] / "docs" / "kubernetes.md").read_text()
+    commands = re.findall(r"helm (?:install|upgrade|rollback) weir (?!-n)[^\n`]*", page)
+    assert len(commands) >= 3
+    for command in commands:
+        hours = re.search(r"--timeout (\d+)h\b", command)
+        assert hours, command
+        assert int(hours[1]) * 3600 >= DEFAULTS["jobs"]["activeDeadlineSeconds"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -422,6 +501,10 @@ def test_alerts_are_those_of_prometheus() -> None:
         ("social.enabled=true", "say where pictures lie"),
         ("billing.enabled=true", "billing needs it"),
         ("ingress.enabled=true", "name the host"),
+        ('ingress={"enabled": true, "host": "weir.example.com"}', "pages.trustedProxy"),
+        ('sink.settings.WEIR_SINK_GROUP="other"', "name it in settings"),
+        ('extraVolumes=[{"name": "plans"}]', "extraVolumes"),
+        ('social.extraVolumeMounts=[{"name": "a", "mountPath": "b"}]', "mountPath"),
         (f'kafka.ca={{"secret": {REFERENCE}, "configMap": {REFERENCE}}}', "not both"),
         ('quotas.persistence.size="10"', "size"),
         ('image.digest="latest"', "digest"),
@@ -458,3 +541,18 @@ def test_components_are_named_for_their_commands() -> None:
 def all_containers() -> Iterator[Container]:
     for case in CASES:
         yield from containers(case)
+
+
+def test_the_values_that_the_page_shows_are_taken(tmp_path: Path) -> None:
+    page = (CHART.parents[2] / "docs" / "kubernetes.md").read_text()
+    blocks = re.findall(r"^( *)```yaml\n(.*?)^\1```", page, re.MULTILINE | re.DOTALL)
+    shown = [yaml.safe_load(dedent(text)) for _, text in blocks]
+    [whole] = [each for each in shown if "image" in each]
+    parts = [each for each in shown if each.keys() < DEFAULTS.keys()]
+    assert len(parts) >= 3
+    for number, part in enumerate(parts):
+        files = []
+        for name, values in (("whole", whole), (f"part-{number}", part)):
+            files += ["--values", str(tmp_path / name)]
+            (tmp_path / name).write_text(yaml.safe_dump(values))
+        assert helm("template", "weir", str(CHART), "--kube-version", KUBERNETES[-1], *files)

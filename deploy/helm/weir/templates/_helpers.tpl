@@ -162,6 +162,12 @@ seccompProfile: {type: RuntimeDefault}
 {{- if $root.Values.kafka.clientCertificate.secretName }}
 - {name: kafka-client, mountPath: /etc/weir/kafka-client, readOnly: true}
 {{- end }}
+{{- with $root.Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- if index . 1 }}{{- with (index . 1).values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}{{- end }}
 {{- end }}
 
 {{- /* All but the data. Takes [root, process or nil]. */ -}}
@@ -198,6 +204,19 @@ seccompProfile: {type: RuntimeDefault}
       - {key: {{ .keyKey | quote }}, path: tls.key}
 {{- end }}
 {{- end }}
+{{- with $root.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- if index . 1 }}{{- with (index . 1).values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}{{- end }}
+{{- end }}
+
+{{- /* The port in an address. Takes [address, that of http, that of https], which hold where none is
+written. */ -}}
+{{- define "weir.port" -}}
+{{- $parts := urlParse (index . 0) -}}
+{{- regexFind ":[0-9]+$" $parts.host | trimPrefix ":" | default (ternary (index . 2) (index . 1) (eq $parts.scheme "https")) -}}
 {{- end }}
 
 {{- /* Takes [root, component, values]. */ -}}
