@@ -102,7 +102,7 @@ def test_a_server_elsewhere_needs_no_port_here(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLICKHOUSE_URL", "https://someone:secret@clickhouse.example:8443/weir")
+    monkeypatch.setenv("CLICKHOUSE_URL", "https://someone:hush7Q@clickhouse.example:8443/weir")
     settings = read_settings(LocalSettings)
     assert settings.clickhouse_host == "clickhouse.example"
-    assert "secret" not in repr(settings)
+    assert "hush7Q" not in repr(settings)
