@@ -75,10 +75,10 @@ async def _run(
     from streams.failures import Retryable
 
     try:
-        async with _opened(user, visitors, wait) as (erasing, subject, questions):
+        async with _opened(user, visitors, wait) as (erasing, questions):
             found = Found(await erasing.look()) if dry_run else await erasing.erase()
             _show(found, as_json=as_json)
-            _advise(subject, questions, dry_run=dry_run)
+            _advise(erasing.subject, questions, dry_run=dry_run)
     except (TopicsMissing, TablesMissing) as error:
         fail(_COMMAND, EXIT_FAILED, str(error))
     except (NotNow, ClickHouseAway, Retryable, MediaNotUsable) as error:
@@ -102,14 +102,14 @@ async def _run(
 @asynccontextmanager
 async def _opened(
     user: str, visitors: tuple[str, ...], wait: float
-) -> "AsyncIterator[tuple[Erasing, Subject, Questions]]":
+) -> "AsyncIterator[tuple[Erasing, Questions]]":
     from deploy.billing.answers import known_meters
     from deploy.billing.clickhouse_questions import opened_questions
     from deploy.forgetting.broker import opened_broker
     from deploy.forgetting.erasing import Erasing, Groups
     from deploy.forgetting.posts import Posts
     from deploy.forgetting.subject import Subject
-    from deploy.forgetting.tables import OTHER_CUSTOMERS, OWN_CUSTOMERS
+    from deploy.forgetting.tables import with_customers
     from schemas.media import MediaSettings, open_media
     from schemas.settings import read_settings_or_exit
     from streams.billing.settings import BillingSettings
@@ -128,12 +128,7 @@ async def _opened(
     meters = known_meters()
     storage = ObjectStorage(open_media(read_settings_or_exit(MediaSettings)))
     with opened_questions(settings) as questions:
-        named = {"users": [user]}
-        own = [str(row[0]) for row in questions.rows(OWN_CUSTOMERS, named)]
-        others = [str(row[0]) for row in questions.rows(OTHER_CUSTOMERS, named)]
-        subject = Subject(
-            user, visitors, tuple(own), tuple(each for each in others if each not in own)
-        )
+        subject = with_customers(questions, Subject(user, visitors))
         async with opened_broker(settings) as broker:
             erasing = Erasing(
                 subject,
@@ -145,7 +140,7 @@ async def _opened(
                 seconds=wait,
                 say=lambda line: typer.echo(line, err=True),
             )
-            yield erasing, subject, questions
+            yield erasing, questions
 
 
 def _show(found: "Found", *, as_json: bool) -> None:
