@@ -71,6 +71,7 @@ async def _run(
     from deploy.billing.clickhouse_questions import ClickHouseAway, TablesMissing
     from deploy.forgetting.broker import TopicsMissing
     from deploy.forgetting.erasing import Found, NotNow
+    from deploy.forgetting.mutations import StillRewriting
     from schemas.media import MediaNotUsable
     from streams.failures import Retryable
 
@@ -81,7 +82,7 @@ async def _run(
             _advise(erasing.subject, questions, dry_run=dry_run)
     except (TopicsMissing, TablesMissing) as error:
         fail(_COMMAND, EXIT_FAILED, str(error))
-    except (NotNow, ClickHouseAway, Retryable, MediaNotUsable) as error:
+    except (NotNow, StillRewriting, ClickHouseAway, Retryable, MediaNotUsable) as error:
         fail(_COMMAND, EXIT_TRY_AGAIN, f"{error}. Nothing is proved yet")
     except (KafkaError, OSError) as error:
         fail(
@@ -107,6 +108,7 @@ async def _opened(
     from deploy.billing.clickhouse_questions import opened_questions
     from deploy.forgetting.broker import opened_broker
     from deploy.forgetting.erasing import Erasing, Groups
+    from deploy.forgetting.mutations import Mutations
     from deploy.forgetting.posts import Posts
     from deploy.forgetting.subject import Subject
     from deploy.forgetting.tables import with_customers
@@ -133,14 +135,19 @@ async def _opened(
             erasing = Erasing(
                 subject,
                 questions,
+                Mutations(questions, cluster=bool(settings.clickhouse_cluster), say=_say),
                 broker,
                 Posts(storage, questions, subject),
                 meters,
                 groups,
                 seconds=wait,
-                say=lambda line: typer.echo(line, err=True),
+                say=_say,
             )
             yield erasing, questions
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _show(found: "Found", *, as_json: bool) -> None:
@@ -178,4 +185,4 @@ def _advise(subject: "Subject", questions: "Questions", *, dry_run: bool) -> Non
         said.append("What was written to Kafka before goes by itself:")
         said += [f"  {line}" for line in ageing(datetime.now(UTC))]
     for line in said:
-        typer.echo(line, err=True)
+        _say(line)

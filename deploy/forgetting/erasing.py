@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from deploy.billing.clickhouse_questions import Questions
 from deploy.forgetting.broker import Broker
+from deploy.forgetting.mutations import Mutations
 from deploy.forgetting.posts import Posts
 from deploy.forgetting.subject import Subject
 from deploy.forgetting.tables import (
@@ -78,12 +79,13 @@ class Found:
 
 
 class Erasing:
-    """Of one subject. Methods raise NotNow, and as Questions, Broker and Posts do."""
+    """Of one subject. Methods raise NotNow, and as Questions, Mutations, Broker and Posts do."""
 
     def __init__(
         self,
         subject: Subject,
         questions: Questions,
+        mutations: Mutations,
         broker: Broker,
         posts: Posts,
         meters: Meters,
@@ -95,6 +97,7 @@ class Erasing:
         """`seconds`: how long each worker may take to read what lies before it."""
         self._subject = subject
         self._questions = questions
+        self._mutations = mutations
         self._broker = broker
         self._posts = posts
         self._meters = meters
@@ -208,11 +211,10 @@ class Erasing:
         # What came meanwhile is erased too.
         await self._posts.look()
         await self._posts.erase()
-        erase_letters(self._questions, letters_of(self._questions, self._subject))
-        take_names_off(self._questions, self._subject, self._meters)
+        await erase_letters(self._mutations, letters_of(self._questions, self._subject))
+        await take_names_off(self._questions, self._mutations, self._subject, self._meters)
         for table in TABLES:
-            if count(self._questions, table, self._subject):
-                erase(self._questions, table, self._subject)
+            await erase(self._questions, self._mutations, table, self._subject)
 
     def _is_account(self, key: bytes, _: bytes) -> bool:
         account = account_key(self._subject.user_id)
