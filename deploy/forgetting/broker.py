@@ -8,6 +8,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from pydantic import BaseModel
 
@@ -17,6 +18,9 @@ from schemas.topics import TOPICS, Topic
 
 STEP: Final = 0.2
 """Seconds between looks at what a group has committed."""
+
+SILENCE: Final = 30.0
+"""Seconds after which Kafka, which has sent nothing of what it has, is taken to be away."""
 
 IsOf = Callable[[bytes, bytes], bool]
 """Whether a record is somebody's, by key and value."""
@@ -102,10 +106,21 @@ class Broker:
             self._consumer.assign([place])
             await self._consumer.seek_to_beginning(place)
             end = (await self._ends([place]))[place]
-            while await self._consumer.position(place) < end:
-                found = await self._consumer.getmany(place, timeout_ms=200)
-                for record in found.get(place, []):
+            while records := await self._next(place, end):
+                for record in records:
                     yield record
+
+    async def _next(self, place: TopicPartition, end: int) -> list[ConsumerRecord]:
+        """No more: all up to this offset is read."""
+        try:
+            async with asyncio.timeout(SILENCE):
+                while await self._consumer.position(place) < end:
+                    found = await self._consumer.getmany(place, timeout_ms=200)
+                    if records := found.get(place):
+                        return list(records)
+        except TimeoutError:
+            raise KafkaTimeoutError(f"{place} has sent nothing for {SILENCE:.0f} s") from None
+        return []
 
     def _places(self, topics: Sequence[Topic]) -> list[TopicPartition]:
         return [
