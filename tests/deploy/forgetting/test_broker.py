@@ -4,13 +4,15 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from deploy.forgetting import broker
-from deploy.forgetting.broker import Broker
+from deploy.forgetting.broker import Broker, opened_broker
 from schemas.servers import KafkaSettings
-from schemas.topics import USAGE_LEDGER
+from schemas.topics import STRIPE_EVENTS, USAGE_LEDGER
+from tests.weir import Weir
 
 
 class FallingSilent:
@@ -48,7 +50,32 @@ async def test_a_kafka_that_falls_silent_is_not_read_for_ever(
     monkeypatch.setattr(broker, "SILENCE", 0.5)
     nobody = cast("Any", None)
     consumer = FallingSilent()
-    asked = Broker(KafkaSettings(), nobody, cast("Any", consumer), nobody, {USAGE_LEDGER.name: 1})
+    asked = Broker(
+        KafkaSettings(), nobody, cast("Any", consumer), nobody, nobody, {USAGE_LEDGER.name: 1}
+    )
     with pytest.raises(KafkaTimeoutError, match="sent nothing"):
         await asked.living(USAGE_LEDGER, lambda *_: True)
     assert consumer.at == 1
+
+
+@pytest.mark.services
+async def test_marks_of_transactions_need_not_be_read(weir: Weir) -> None:
+    topic, group = weir.topic(STRIPE_EVENTS.name), f"{weir.topic('readers')}"
+    place = TopicPartition(topic, 0)
+    arguments = weir.kafka.client_arguments()
+    producer = AIOKafkaProducer(**arguments, transactional_id=group)
+    reader = AIOKafkaConsumer(**arguments, group_id=group, enable_auto_commit=False)
+    await producer.start()
+    await reader.start()
+    try:
+        async with producer.transaction():
+            await producer.send_and_wait(topic, b"event", partition=0)
+        reader.assign([place])
+        assert (await reader.end_offsets([place]))[place] == 2
+        async with opened_broker(weir.kafka) as opened:
+            assert not await opened.has_read(group, [STRIPE_EVENTS], 0.3)
+            await reader.commit({place: 1})
+            assert await opened.has_read(group, [STRIPE_EVENTS], 0.3)
+    finally:
+        await producer.stop()
+        await reader.stop()
