@@ -57,10 +57,25 @@ def forget(
         raise typer.BadParameter(
             "erasing cannot be undone: give --yes, or --dry-run to see what there is."
         )
-    if any(character < " " or character == "\x7f" for character in user) or not user:
-        raise typer.BadParameter("USER must be an id, without control characters.")
+    _must_be_an_id(user)
     visitors = tuple(dict.fromkeys(visitor or ()))
     asyncio.run(_run(user, visitors, dry_run=dry_run, wait=wait, as_json=as_json))
+
+
+def _must_be_an_id(user: str) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from schemas.limits import MAX_NAME_CHARACTERS
+    from schemas.quotas import AccountUser
+
+    try:
+        TypeAdapter[str](AccountUser).validate_python(user)
+    except ValidationError:
+        # What it says quotes the id.
+        raise typer.BadParameter(
+            f"USER must be an id: 1 to {MAX_NAME_CHARACTERS} characters, none of them a control "
+            "character."
+        ) from None
 
 
 async def _run(
