@@ -114,16 +114,7 @@ def print_table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        number = title in {
-            "events",
-            "ledger",
-            "Stripe",
-            "units",
-            "reports",
-            "before",
-            "after",
-            "found",
-        }
+        number = title in NUMBERS
         table.add_column(
             title, justify="right" if number else "left", no_wrap=title != "differences"
         )

@@ -57,10 +57,25 @@ def forget(
         raise typer.BadParameter(
             "erasing cannot be undone: give --yes, or --dry-run to see what there is."
         )
-    if any(character < " " or character == "\x7f" for character in user) or not user:
-        raise typer.BadParameter("USER must be an id, without control characters.")
+    _must_be_an_id(user)
     visitors = tuple(dict.fromkeys(visitor or ()))
     asyncio.run(_run(user, visitors, dry_run=dry_run, wait=wait, as_json=as_json))
+
+
+def _must_be_an_id(user: str) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from schemas.limits import MAX_NAME_CHARACTERS
+    from schemas.quotas import AccountUser
+
+    try:
+        TypeAdapter[str](AccountUser).validate_python(user)
+    except ValidationError:
+        # What it says quotes the id.
+        raise typer.BadParameter(
+            f"USER must be an id: 1 to {MAX_NAME_CHARACTERS} characters, none of them a control "
+            "character."
+        ) from None
 
 
 async def _run(
@@ -71,17 +86,18 @@ async def _run(
     from deploy.billing.clickhouse_questions import ClickHouseAway, TablesMissing
     from deploy.forgetting.broker import TopicsMissing
     from deploy.forgetting.erasing import Found, NotNow
+    from deploy.forgetting.mutations import StillRewriting
     from schemas.media import MediaNotUsable
     from streams.failures import Retryable
 
     try:
-        async with _opened(user, visitors, wait) as (erasing, subject, questions):
+        async with _opened(user, visitors, wait) as (erasing, questions):
             found = Found(await erasing.look()) if dry_run else await erasing.erase()
             _show(found, as_json=as_json)
-            _advise(subject, questions, dry_run=dry_run)
+            _advise(erasing.subject, questions, dry_run=dry_run)
     except (TopicsMissing, TablesMissing) as error:
         fail(_COMMAND, EXIT_FAILED, str(error))
-    except (NotNow, ClickHouseAway, Retryable, MediaNotUsable) as error:
+    except (NotNow, StillRewriting, ClickHouseAway, Retryable, MediaNotUsable) as error:
         fail(_COMMAND, EXIT_TRY_AGAIN, f"{error}. Nothing is proved yet")
     except (KafkaError, OSError) as error:
         fail(
@@ -102,14 +118,15 @@ async def _run(
 @asynccontextmanager
 async def _opened(
     user: str, visitors: tuple[str, ...], wait: float
-) -> "AsyncIterator[tuple[Erasing, Subject, Questions]]":
+) -> "AsyncIterator[tuple[Erasing, Questions]]":
     from deploy.billing.answers import known_meters
     from deploy.billing.clickhouse_questions import opened_questions
     from deploy.forgetting.broker import opened_broker
     from deploy.forgetting.erasing import Erasing, Groups
+    from deploy.forgetting.mutations import Mutations
     from deploy.forgetting.posts import Posts
     from deploy.forgetting.subject import Subject
-    from deploy.forgetting.tables import OTHER_CUSTOMERS, OWN_CUSTOMERS
+    from deploy.forgetting.tables import with_customers
     from schemas.media import MediaSettings, open_media
     from schemas.settings import read_settings_or_exit
     from streams.billing.settings import BillingSettings
@@ -128,24 +145,24 @@ async def _opened(
     meters = known_meters()
     storage = ObjectStorage(open_media(read_settings_or_exit(MediaSettings)))
     with opened_questions(settings) as questions:
-        named = {"users": [user]}
-        own = [str(row[0]) for row in questions.rows(OWN_CUSTOMERS, named)]
-        others = [str(row[0]) for row in questions.rows(OTHER_CUSTOMERS, named)]
-        subject = Subject(
-            user, visitors, tuple(own), tuple(each for each in others if each not in own)
-        )
+        subject = with_customers(questions, Subject(user, visitors))
         async with opened_broker(settings) as broker:
             erasing = Erasing(
                 subject,
                 questions,
+                Mutations(questions, cluster=bool(settings.clickhouse_cluster), say=_say),
                 broker,
                 Posts(storage, questions, subject),
                 meters,
                 groups,
                 seconds=wait,
-                say=lambda line: typer.echo(line, err=True),
+                say=_say,
             )
-            yield erasing, subject, questions
+            yield erasing, questions
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _show(found: "Found", *, as_json: bool) -> None:
@@ -183,4 +200,4 @@ def _advise(subject: "Subject", questions: "Questions", *, dry_run: bool) -> Non
         said.append("What was written to Kafka before goes by itself:")
         said += [f"  {line}" for line in ageing(datetime.now(UTC))]
     for line in said:
-        typer.echo(line, err=True)
+        _say(line)

@@ -8,15 +8,20 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from pydantic import BaseModel
 
 from schemas.partitioning import partition_for
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
+from streams.group.log_reader import LogReader
 
 STEP: Final = 0.2
 """Seconds between looks at what a group has committed."""
+
+SILENCE: Final = 30.0
+"""Seconds after which Kafka, which has sent nothing of what it has, is taken to be away."""
 
 IsOf = Callable[[bytes, bytes], bool]
 """Whether a record is somebody's, by key and value."""
@@ -35,6 +40,7 @@ class Broker:
         admin: AIOKafkaAdminClient,
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,
+        log: LogReader,
         partitions: dict[str, int],
     ) -> None:
         """`partitions`: how many each topic has, by the registry's name."""
@@ -42,6 +48,7 @@ class Broker:
         self._admin = admin
         self._consumer = consumer
         self._producer = producer
+        self._log = log
         self._partitions = partitions
 
     async def is_used(self, group: str) -> bool:
@@ -62,17 +69,30 @@ class Broker:
         places = self._places(topics)
         firsts = await self._consumer.beginning_offsets(places)
         wanted = {at: end for at, end in (await self._ends(places)).items() if end > firsts[at]}
+        looked_at: dict[TopicPartition, int] = {}
         deadline = monotonic() + seconds
         while wanted:
             committed = await self._admin.list_consumer_group_offsets(
                 group, partitions=list(wanted)
             )
-            if all(at in committed and committed[at].offset >= wanted[at] for at in wanted):
+            for at, end in tuple(wanted.items()):
+                begin = max(firsts[at], committed[at].offset if at in committed else 0)
+                if begin < end and looked_at.get(at) == begin:
+                    continue
+                looked_at[at] = begin
+                # At the end there may be marks of a transaction, which nobody reads.
+                if begin >= end or await self._is_empty(at, begin, end):
+                    del wanted[at]
+            if not wanted:
                 break
             if monotonic() > deadline:
                 return False
             await asyncio.sleep(STEP)
         return True
+
+    async def _is_empty(self, at: TopicPartition, begin: int, end: int) -> bool:
+        async with _patience(at):
+            return await self._log.is_empty(at.topic, at.partition, begin, end)
 
     async def living(self, topic: Topic, is_of: IsOf) -> int:
         """How many keys of a compacted topic have a newest value that is somebody's.
@@ -102,10 +122,18 @@ class Broker:
             self._consumer.assign([place])
             await self._consumer.seek_to_beginning(place)
             end = (await self._ends([place]))[place]
+            while records := await self._next(place, end):
+                for record in records:
+                    yield record
+
+    async def _next(self, place: TopicPartition, end: int) -> list[ConsumerRecord]:
+        """No more: all up to this offset is read."""
+        async with _patience(place):
             while await self._consumer.position(place) < end:
                 found = await self._consumer.getmany(place, timeout_ms=200)
-                for record in found.get(place, []):
-                    yield record
+                if records := found.get(place):
+                    return list(records)
+        return []
 
     def _places(self, topics: Sequence[Topic]) -> list[TopicPartition]:
         return [
@@ -119,21 +147,35 @@ class Broker:
 
 
 @asynccontextmanager
+async def _patience(place: TopicPartition) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(SILENCE):
+            yield
+    except TimeoutError:
+        raise KafkaTimeoutError(f"{place} has sent nothing for {SILENCE:.0f} s") from None
+
+
+@asynccontextmanager
 async def opened_broker(settings: KafkaSettings) -> AsyncIterator[Broker]:
     """Raises aiokafka's KafkaError, or TopicsMissing."""
     server = settings.client_arguments()
     admin = AIOKafkaAdminClient(**server)
-    consumer = AIOKafkaConsumer(**server, enable_auto_commit=False)
+    # As the workers read, to whom what a transaction has not ended is not there yet.
+    consumer = AIOKafkaConsumer(
+        **server, enable_auto_commit=False, isolation_level="read_committed"
+    )
+    log = LogReader(settings)
     producer = AIOKafkaProducer(**server, acks="all", enable_idempotence=True)
     try:
         await admin.start()
         await consumer.start()
         await producer.start()
-        yield Broker(settings, admin, consumer, producer, await _partitions(admin, settings))
+        partitions = await _partitions(admin, settings)
+        yield Broker(settings, admin, consumer, producer, log, partitions)
     finally:
         # What one of them holds back must not keep the others.
         await asyncio.gather(
-            admin.close(), consumer.stop(), producer.stop(), return_exceptions=True
+            admin.close(), consumer.stop(), producer.stop(), log.stop(), return_exceptions=True
         )
 
 

@@ -1,15 +1,16 @@
 """Where ClickHouse keeps what is a user's: how many rows there are, and how they go.
 
 Mutations stay in `system.mutations` when they are done, so they name nobody: rows are found by a
-salted hash. They are waited for on all replicas.
+salted hash.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 from deploy.billing.clickhouse_questions import Parameters, Questions
+from deploy.forgetting.mutations import Mutations
 from deploy.forgetting.subject import Subject
 from schemas.metadata_members import CUSTOMER
 from schemas.meters import Meters
@@ -54,19 +55,18 @@ TABLES: Final[tuple[Table, ...]] = (
     CUSTOMERS,
 )
 
-OWN_CUSTOMERS: Final = """
-SELECT customer_id
+_LINKED_CUSTOMERS: Final = """
+SELECT customer_id, uniqExact(user_id) = 1
 FROM stripe_customers
 WHERE customer_id IN (
     SELECT customer_id FROM stripe_customers WHERE user_id IN {users:Array(String)}
 )
 GROUP BY customer_id
--- Whom two users have been linked to is not the one's alone.
-HAVING uniqExact(user_id) = 1
+-- So that a run does the same in the same order as the one before it.
 ORDER BY customer_id
 """
 
-OTHER_CUSTOMERS: Final = """
+_PAYING_CUSTOMERS: Final = """
 SELECT DISTINCT customer_id
 FROM usage_reports
 WHERE user_id IN {users:Array(String)} AND customer_id != ''
@@ -134,16 +134,15 @@ WHERE key_text IN {names:Array(String)}
 
 _LETTERS_GO: Final = """
 ALTER TABLE dead_letters DELETE WHERE dead_letter_id IN {letters:Array(UUID)}
-SETTINGS mutations_sync = 2
 """
 
 # What somebody else pays for stays in that one's sums, which Stripe has too; whose it was goes.
-_PAID_EVENTS_STAY: Final = f"""
+_PAID_EVENTS_STAY: Final = """
 ALTER TABLE events UPDATE
     user_id = '', visitor_id = '', path = '/', source = '', device = '', browser = '', os = '',
     referrer = '', country = '', route = '',
     metadata = concat(
-        '{{{{',
+        '{{',
         arrayStringConcat(
             arrayMap(
                 kept -> concat(
@@ -153,27 +152,42 @@ ALTER TABLE events UPDATE
                         arrayLastIndex(each -> each = kept, JSONExtractKeys(metadata))
                     )
                 ),
-                arrayFilter(kept -> JSONHas(metadata, kept), {{{{kept:Array(String)}}}})
+                arrayFilter(kept -> JSONHas(metadata, kept), {{kept:Array(String)}})
             ),
             ','
         ),
-        '}}}}'
+        '}}'
     )
-WHERE ({{condition}}) AND event_type IN {{{{types:Array(String)}}}}
+WHERE {paid}
+"""
+_PAID_EVENTS: Final = f"""
+({{of_user}}) AND event_type IN {{{{types:Array(String)}}}}
     AND JSONExtractString(metadata, '{CUSTOMER}') != ''
     AND NOT ({{own}})
-SETTINGS mutations_sync = 2
 """
 
 _PAID_REPORTS_STAY: Final = """
 ALTER TABLE usage_reports UPDATE user_id = ''
-WHERE ({condition}) AND customer_id != '' AND NOT ({own})
-SETTINGS mutations_sync = 2
+WHERE {paid}
 """
+_PAID_REPORTS: Final = "({of_user}) AND customer_id != '' AND NOT ({own})"
 
 MENTIONED: Final = """
 SELECT count() FROM event_counts WHERE match(value, {alone:String})
 """
+
+
+def with_customers(questions: Questions, subject: Subject) -> Subject:
+    """The subject with the customers that ClickHouse names now beside those known before.
+
+    Whom two users have been linked to is not the one's alone, and only pays.
+    """
+    rows = questions.rows(_LINKED_CUSTOMERS, subject.by_name())
+    is_own = {str(customer_id): bool(alone) for customer_id, alone in rows}
+    paying = [str(row[0]) for row in questions.rows(_PAYING_CUSTOMERS, subject.by_name())]
+    own = {each for each in (*subject.customers, *is_own) if is_own.get(each, True)}
+    others = {*subject.customers, *subject.paid_by, *is_own, *paying} - own
+    return replace(subject, customers=tuple(sorted(own)), paid_by=tuple(sorted(others)))
 
 
 def mentions(subject: Subject) -> Parameters:
@@ -200,40 +214,47 @@ def count(questions: Questions, table: Table, subject: Subject) -> int:
 
 def deletes(table: Table) -> str:
     """The statement that takes the rows of a Subject away, on one server."""
-    condition = table.condition(_BY_DIGEST)
-    return f"ALTER TABLE {table.name} DELETE WHERE {condition} SETTINGS mutations_sync = 2"
+    return f"ALTER TABLE {table.name} DELETE WHERE {table.condition(_BY_DIGEST)}"
 
 
-def erase(questions: Questions, table: Table, subject: Subject) -> None:
-    """Returns when no replica has the rows any more."""
-    questions.command(deletes(table), subject.by_digest())
+async def erase(questions: Questions, mutations: Mutations, table: Table, subject: Subject) -> None:
+    """Returns when the rows are gone; rewrites nothing where there are none."""
+    if count(questions, table, subject):
+        await mutations.run(table.name, deletes(table), subject.by_digest())
 
 
-def take_names_off(questions: Questions, subject: Subject, meters: Meters) -> None:
-    """Takes the user's name off use that other customers pay for."""
-    of_user = _BY_DIGEST.format(column="user_id", ids="users")
-    named = f"JSONExtractString(metadata, '{CUSTOMER}')"
+async def take_names_off(
+    questions: Questions, mutations: Mutations, subject: Subject, meters: Meters
+) -> None:
+    """Takes the user's name off use that other customers pay for, where there is any."""
     billed = list(meters.meters.values())
-    questions.command(
-        _PAID_EVENTS_STAY.format(
-            condition=of_user, own=_BY_DIGEST.format(column=named, ids="customers")
-        ),
-        {
-            **subject.by_digest(),
-            "types": sorted({each.event_type for each in billed}),
-            "kept": sorted({CUSTOMER, *(each.value for each in billed if each.value)}),
-        },
-    )
-    questions.command(
-        _PAID_REPORTS_STAY.format(
-            condition=of_user, own=_BY_DIGEST.format(column="customer_id", ids="customers")
-        ),
-        subject.by_digest(),
-    )
+    bound = {
+        "types": sorted({each.event_type for each in billed}),
+        "kept": sorted({CUSTOMER, *(each.value for each in billed if each.value)}),
+    }
+    named = f"JSONExtractString(metadata, '{CUSTOMER}')"
+    for table, paid, customer, stay in (
+        (EVENTS, _PAID_EVENTS, named, _PAID_EVENTS_STAY),
+        (REPORTS, _PAID_REPORTS, "customer_id", _PAID_REPORTS_STAY),
+    ):
+        by_name, by_digest = (
+            paid.format(
+                of_user=by.format(column=table.user, ids="users"),
+                own=by.format(column=customer, ids="customers"),
+            )
+            for by in (_BY_NAME, _BY_DIGEST)
+        )
+        # The name and the condition are of constants.
+        counted = f"SELECT count() FROM {table.name} WHERE {by_name}"  # noqa: S608
+        [[found]] = questions.rows(counted, {**subject.by_name(), **bound})
+        if found:
+            await mutations.run(
+                table.name, stay.format(paid=by_digest), {**subject.by_digest(), **bound}
+            )
 
 
-def erase_letters(questions: Questions, letters: Sequence[UUID]) -> None:
-    """Returns when no replica has them any more."""
+async def erase_letters(mutations: Mutations, letters: Sequence[UUID]) -> None:
+    """Returns when they are gone."""
     for first in range(0, len(letters), LETTERS_AT_ONCE):
         some = [str(each) for each in letters[first : first + LETTERS_AT_ONCE]]
-        questions.command(_LETTERS_GO, {"letters": some})
+        await mutations.run("dead_letters", _LETTERS_GO, {"letters": some})

@@ -5,8 +5,10 @@ once Kafka has it, together with its offset. And a value never replaces one that
 late it was written (see `places`).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from threading import Lock
 from typing import Any, Final, cast
 
 import faust
@@ -30,6 +32,19 @@ _OPTIONS: Final = {
 }
 
 
+LONGEST_ENDING: Final = 16
+"""Bytes of an id, with which keys end."""
+
+Range = tuple[bytes, bytes]
+"""The first and the last of the keys that are meant."""
+
+
+def range_below(prefix: bytes) -> Range:
+    """The keys that are the prefix and an id behind it, or a text."""
+    # No text holds such a byte.
+    return prefix, prefix + b"\xff" * (LONGEST_ENDING + 1)
+
+
 class NotRecovered(Exception):
     """Faust ended its recovery before all of the changelog was read."""
 
@@ -45,6 +60,8 @@ class KeyedStore(Store):
 
     def __post_init__(self) -> None:
         self._stale: dict[int, set[bytes]] = {}
+        # A database that is compacted cannot be closed.
+        self._compacts: defaultdict[int, Lock] = defaultdict(Lock)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         value: bytes | None = self._database(partition).get(key)
@@ -77,17 +94,29 @@ class KeyedStore(Store):
                 return
             yield found
 
-    def compact(self, partition: int, prefix: bytes) -> None:
-        """Takes what was deleted under keys that begin so off the disk.
+    def compact(self, partition: int, ranges: Iterable[Range]) -> None:
+        """Takes what was deleted or overwritten there off the disk; blocks, so in a thread.
 
-        RocksDB only marks it as deleted, and drops it whenever it next compacts.
+        RocksDB only marks it as gone, and drops it whenever it next compacts. Ends early when the
+        database is closed.
         """
-        database = self._database(partition)
-        database.flush()
         options = CompactOptions()
         # Else a file that lies at the bottom already stays as it is, with the marks' keys.
         options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
-        database.compact_range(prefix, prefix + b"\xff", options)
+        # Else RocksDB's own compactions wait, and with them who writes.
+        options.set_exclusive_manual_compaction(False)
+        with self._compacts[partition]:
+            database: Rdict | None = self._dbs.get(partition)
+            if database is None:
+                return
+            try:
+                database.flush()
+                for first, last in ranges:
+                    database.compact_range(first, last, options)
+            except Exception:
+                # rocksdict raises no narrower one.
+                if self._dbs.get(partition) is database:
+                    raise
 
     def take_stale(self, partition: int) -> list[Put]:
         """What the changelog holds an older value of behind the newer one, to be written again."""
@@ -137,13 +166,27 @@ class KeyedStore(Store):
         # Faust leaves closing to the garbage collector, and a database is open only once.
         for tp in tps:
             if tp.topic in table.changelog_topic.topics and tp.partition in self._dbs:
-                self._dbs.pop(tp.partition).close()
+                self._close(tp.partition)
                 self._stale.pop(tp.partition, None)
 
     async def stop(self) -> None:
-        for database in self._dbs.values():
-            database.close()
-        self._dbs.clear()
+        for partition in tuple(self._dbs):
+            self._close(partition)
+
+    def _close(self, partition: int) -> None:
+        # First: so a compaction knows why it ends.
+        database: Rdict = self._dbs.pop(partition)
+        compacts = self._compacts[partition]
+        is_compacted = compacts.locked()
+        if is_compacted:
+            database.cancel_all_background(wait=False)
+        with compacts:
+            try:
+                database.close()
+            except Exception:
+                # What it has not flushed then is in its log of writes, and it is closed.
+                if not is_compacted:
+                    raise
 
     def _database(self, partition: int) -> Rdict:
         database: Rdict = self._db_for_partition(partition)

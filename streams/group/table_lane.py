@@ -14,13 +14,16 @@ from typing import Final
 from streams.group.lease import Lease
 from streams.group.places import Place, Put, deletion_header
 from streams.group.reading import Event
-from streams.group.table import KeyedStore
+from streams.group.table import KeyedStore, Range
 from streams.messages import Message, carrying_trace
 from streams.records import Record
 from streams.writer import Writer, Written
 
 MAX_IN_FLIGHT: Final = 64
 """Commands of a partition that are not confirmed yet; also bounds what an account carries."""
+
+MAX_RANGES: Final = 64
+"""Of keys that are to be compacted: more become one."""
 
 
 class Overtaken(Exception):
@@ -29,14 +32,14 @@ class Overtaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """That a flight's deletions leave nothing, also where an older value is on its way.
+    """That a flight's changes leave nothing, also where an older value is on its way.
 
-    `place`: of the command that erases. `prefix`: with which the keys begin; what lies there is
-    taken off the disk too.
+    `place`: of the command that erases. `keys`: among which the changed ones are; what was there
+    is taken off the disk too, soon.
     """
 
     place: Place
-    prefix: bytes
+    keys: Range
 
 
 @dataclass(slots=True, eq=False)
@@ -93,8 +96,11 @@ class TableLane:
         self._over: dict[bytes, tuple[bytes | None, Flight]] = {}
         self._outboxes: dict[bytes, deque[bytes]] = {}
         self._room = asyncio.Event()
+        self._erased: list[Range] = []
+        self._any_erased = asyncio.Event()
         self._tasks = [
-            asyncio.create_task(self._guarded(step())) for step in (self._change, self._leave)
+            asyncio.create_task(self._guarded(step()))
+            for step in (self._change, self._leave, self._compact)
         ]
 
     @property
@@ -202,11 +208,26 @@ class TableLane:
                     for key, _ in flight.puts:
                         if self._over[key][1] is flight:
                             del self._over[key]
-            for flight in flights:
-                if flight.erases is not None:
-                    self._store.compact(self.partition, flight.erases.prefix)
+            self._erase(flights)
             self._changed.extend(flights)
             self._any_changed.set()
+
+    def _erase(self, flights: Sequence[Flight]) -> None:
+        for flight in flights:
+            if flight.erases is not None and flight.puts:
+                self._erased.append(flight.erases.keys)
+                self._any_erased.set()
+        if len(self._erased) > MAX_RANGES:
+            firsts, lasts = zip(*self._erased, strict=True)
+            self._erased = [(min(firsts), max(lasts))]
+
+    async def _compact(self) -> None:
+        """Beside the commands: it takes seconds, for which none of them can wait."""
+        while True:
+            await self._any_erased.wait()
+            self._any_erased.clear()
+            ranges, self._erased = self._erased, []
+            await asyncio.to_thread(self._store.compact, self.partition, ranges)
 
     async def _put(self, flights: Sequence[Flight]) -> None:
         puts = [put for flight in flights for put in flight.puts]

@@ -27,12 +27,12 @@ from streams.dead_letters import refused
 from streams.failures import Invalid
 from streams.group.places import Place, Put, is_older, place_of
 from streams.group.reading import Event
-from streams.group.table_lane import Erasure, Flight, TableLane
+from streams.group.table_lane import Flight, TableLane
 from streams.messages import Message
 from streams.quotas import stored
 from streams.quotas.account import Account, Remembered, Step
 from streams.quotas.credits import decide
-from streams.quotas.forgetting import stored_keys
+from streams.quotas.forgetting import erasure, stored_keys
 from streams.quotas.intake import read_command
 from streams.quotas.outputs import Outputs
 from streams.quotas.stored import Outcome
@@ -117,7 +117,7 @@ class Accountant:
             event,
             record,
             [(key, None) for key in stored_keys(lane, user_key, place)],
-            erases=Erasure(place, user_key),
+            erases=erasure(user_key, place),
         )
 
     def _is_applied(self, case: _Case, value: bytes) -> bool:

@@ -1,7 +1,8 @@
 """What the table holds of a user whom a command forgets."""
 
 from streams.group.places import Place, place_of
-from streams.group.table_lane import TableLane
+from streams.group.table import range_below
+from streams.group.table_lane import Erasure, TableLane
 from streams.quotas import stored
 
 
@@ -14,6 +15,12 @@ def stored_keys(lane: TableLane, user_key: bytes, place: Place) -> list[bytes]:
     return [
         key for key in keys if (value := lane.get(key)) is not None and not _is_later(value, place)
     ]
+
+
+def erasure(user_key: bytes, place: Place) -> Erasure:
+    """Of these keys. Between the account's and those of what it remembers there is no other."""
+    _, last = range_below(stored.remembered_prefix(user_key))
+    return Erasure(place, (user_key, last))
 
 
 def _is_later(value: bytes, place: Place) -> bool:

@@ -288,6 +288,43 @@ async def test_a_kill_in_the_middle_leaves_what_the_next_run_erases(
         assert rows_with(weir, bob.user, bob.customer) == others
 
 
+async def test_customers_that_clickhouse_does_not_know_yet_forget_the_user_too(
+    services: Services, tmp_path: Path
+) -> None:
+    ann = a_person("ann")
+    async with staged(services, tmp_path) as stage:
+        weir, key = stage.weir, ann.user.encode()
+        linked = CustomerLinked(user_id=ann.user, customer_id=ann.customer)
+        customer = StripeCustomer(
+            change_id=uuid4(), user_id=ann.user, customer_id=ann.customer, plan="pro", at=THEN
+        )
+        await weir.produce("usage-commands", [(key, linked.model_dump_json().encode())])
+        await weir.produce("stripe-customers", [(key, customer.model_dump_json().encode())])
+        await stage.convert(
+            a_conversion(user=ann.user, value=4, at=THEN),
+            a_conversion(user=ann.user, customer=COMPANY, value=5, at=THEN),
+        )
+        await weir.eventually(partial(stage.has_counted, {ann.customer: 4, COMPANY: 5}))
+        names = (ann.user, ann.customer)
+        assert await living_with(weir, *names)
+
+        process = await forget(weir, "--json", ann.user, "--yes")
+        assert process.stderr is not None
+        async with asyncio.timeout(120):
+            while b"round 1" not in await process.stderr.readline():
+                pass
+        # Only now ClickHouse learns whose customer the user is, and who pays besides.
+        assert rows_with(weir, *names) == {}
+        weir.start_sink()
+        output, errors = await asyncio.wait_for(process.communicate(), 180)
+        assert process.returncode == 0, errors
+        assert all(json.loads(line)["after"] == 0 for line in output.splitlines())
+        assert ann.customer in errors.decode()
+        assert rows_with(weir, *names) == {}
+        assert await living_with(weir, *names) == {}
+        assert rows_with(weir, COMPANY).keys() == {"events", "usage_reports"}
+
+
 async def test_a_worker_that_does_not_run_is_named_and_nothing_is_erased_without_yes(
     weir: Weir,
 ) -> None:

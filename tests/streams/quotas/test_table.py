@@ -1,7 +1,10 @@
 """The table of accounts in real RocksDB: complete up to an offset, and never older than it was."""
 
 from collections.abc import Iterator
+from os import urandom
 from pathlib import Path
+from threading import Thread
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -13,9 +16,10 @@ from schemas.servers import KafkaSettings
 from streams.group.app import GroupApp, Membership
 from streams.group.folder import own_folder
 from streams.group.lease import Lease
-from streams.group.places import Put, deletion_header
+from streams.group.places import Place, Put, deletion_header
 from streams.group.table import KeyedStore, KeyedTable
 from streams.group.table_folder import forget_unusable, tables_of
+from streams.quotas.forgetting import erasure
 from streams.quotas.stored import account_key, remembered_key
 from tests.streams.quotas.values import NOW_TOPIC, account_at, remembered_at
 
@@ -143,3 +147,49 @@ def test_a_folder_can_be_had_again_once_it_is_free(tmp_path: Path) -> None:
     for _ in range(2):
         with own_folder(tmp_path / "new" / "folder", worker="quotas", setting="WEIR_QUOTAS_DIR"):
             pass
+
+
+def on_disk(folder: Path) -> bytes:
+    """What lies in RocksDB's tables; its log of writes goes by itself."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*.sst")))
+
+
+def test_compacting_takes_off_the_disk_what_is_among_the_keys_and_nothing_else(
+    store: KeyedStore, tmp_path: Path
+) -> None:
+    user, last = account_key("1"), b"\xff" * 16
+    gone = [user, user + b"\x00" + bytes(16), user + b"\x00" + last]
+    others = [account_key("10"), account_key("1\N{LATIN SMALL LETTER A WITH MACRON}")]
+    values = {key: b"of-" + key.hex().encode() + b"." for key in (*gone, *others)}
+    store.write(0, list(values.items()), 1)
+    store.write(0, [(key, None) for key in gone + others[:1]], 2)
+    keys = erasure(user, Place(NOW_TOPIC, 2)).keys
+    store.compact(0, [keys])
+    left = on_disk(tmp_path)
+    assert not any(values[key] in left for key in gone)
+    assert keys[0] == user
+    assert all(user <= key <= keys[1] for key in gone)
+    assert not any(user <= key <= keys[1] for key in others)
+    assert store.read(0, others[1]) is not None
+
+
+def test_a_table_is_closed_while_it_is_compacted_and_loses_nothing(
+    store: KeyedStore, tmp_path: Path
+) -> None:
+    for number in range(40):
+        entries = [(urandom(16), urandom(400)) for _ in range(2_000)]
+        store.write(0, [*entries, (b"last", b"%d" % number)], number)
+    compacting = Thread(target=store.compact, args=(0, [(b"", b"\xff" * 17)] * 50))
+    compacting.start()
+    while not store._compacts[0].locked() and compacting.is_alive():
+        pass
+    began = monotonic()
+    store._close(0)
+    assert monotonic() - began < 2
+    compacting.join(5)
+    assert not compacting.is_alive()
+    assert store.read(0, b"last") == b"39"
+    assert store.persisted_offset(TP("changes", 0)) == 39
+    # Nothing to compact: it is not open.
+    store.compact(1, [(b"", b"\xff")])
+    assert list(tmp_path.rglob("*-1.db")) == []

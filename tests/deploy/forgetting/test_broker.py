@@ -1,0 +1,81 @@
+"""Kafka is read to its end, and not for ever."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from deploy.forgetting import broker
+from deploy.forgetting.broker import Broker, opened_broker
+from schemas.servers import KafkaSettings
+from schemas.topics import STRIPE_EVENTS, USAGE_LEDGER
+from tests.weir import Weir
+
+
+class FallingSilent:
+    """A consumer whose Kafka has three records, and goes away after the first."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        pass
+
+    async def seek_to_beginning(self, place: TopicPartition) -> None:
+        pass
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 3)
+
+    async def position(self, place: TopicPartition) -> int:
+        return self.at
+
+    async def getmany(
+        self, place: TopicPartition, *, timeout_ms: int
+    ) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
+        await asyncio.sleep(timeout_ms / 1000)
+        if self.at:
+            return {}
+        self.at = 1
+        record = ConsumerRecord(*place, 0, 0, 0, b"key", b"value", None, 3, 5, ())
+        return {place: [record]}
+
+
+async def test_a_kafka_that_falls_silent_is_not_read_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker, "SILENCE", 0.5)
+    nobody = cast("Any", None)
+    consumer = FallingSilent()
+    asked = Broker(
+        KafkaSettings(), nobody, cast("Any", consumer), nobody, nobody, {USAGE_LEDGER.name: 1}
+    )
+    with pytest.raises(KafkaTimeoutError, match="sent nothing"):
+        await asked.living(USAGE_LEDGER, lambda *_: True)
+    assert consumer.at == 1
+
+
+@pytest.mark.services
+async def test_marks_of_transactions_need_not_be_read(weir: Weir) -> None:
+    topic, group = weir.topic(STRIPE_EVENTS.name), f"{weir.topic('readers')}"
+    place = TopicPartition(topic, 0)
+    arguments = weir.kafka.client_arguments()
+    producer = AIOKafkaProducer(**arguments, transactional_id=group)
+    reader = AIOKafkaConsumer(**arguments, group_id=group, enable_auto_commit=False)
+    await producer.start()
+    await reader.start()
+    try:
+        async with producer.transaction():
+            await producer.send_and_wait(topic, b"event", partition=0)
+        reader.assign([place])
+        assert (await reader.end_offsets([place]))[place] == 2
+        async with opened_broker(weir.kafka) as opened:
+            assert not await opened.has_read(group, [STRIPE_EVENTS], 0.3)
+            await reader.commit({place: 1})
+            assert await opened.has_read(group, [STRIPE_EVENTS], 0.3)
+    finally:
+        await producer.stop()
+        await reader.stop()

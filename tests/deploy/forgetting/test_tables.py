@@ -1,0 +1,105 @@
+"""ClickHouse rewrites what there is to rewrite, and is waited for without an open request."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.billing.clickhouse_questions import Questions, opened_questions
+from deploy.forgetting.mutations import Mutations, StillRewriting
+from deploy.forgetting.subject import Subject
+from deploy.forgetting.tables import EVENTS, REPORTS, TABLES, erase, take_names_off, with_customers
+from schemas.meters import Meters, MetersSettings, read_meters
+from tests.weir import Weir
+
+pytestmark = pytest.mark.services
+
+ANN = Subject("ann", customers=("cus_ann",))
+# Migrations leave some, too.
+MUTATIONS = """
+SELECT table, is_done FROM system.mutations
+WHERE database = currentDatabase() AND command LIKE '%SHA256%' ORDER BY ALL
+"""
+
+
+@pytest.fixture
+def questions(weir: Weir) -> Iterator[Questions]:
+    with opened_questions(weir.clickhouse) as opened:
+        yield opened
+
+
+@pytest.fixture
+def meters() -> Meters:
+    return read_meters(MetersSettings().meters_path)
+
+
+def waiting(questions: Questions, seconds: float = 30) -> Mutations:
+    return Mutations(questions, cluster=False, say=lambda _: None, seconds=seconds)
+
+
+def report(questions: Questions, user: str, customer: str) -> None:
+    questions.command(
+        "INSERT INTO usage_reports (change_id, report_id, user_id, customer_id) "
+        "SELECT generateUUIDv4(), generateUUIDv4(), {user:String}, {customer:String}",
+        {"user": user, "customer": customer},
+    )
+
+
+def link(questions: Questions, user: str, customer: str) -> None:
+    questions.command(
+        "INSERT INTO stripe_customers (change_id, user_id, customer_id) "
+        "SELECT generateUUIDv4(), {user:String}, {customer:String}",
+        {"user": user, "customer": customer},
+    )
+
+
+async def test_nothing_is_rewritten_where_nothing_is_found(
+    questions: Questions, meters: Meters, weir: Weir
+) -> None:
+    report(questions, "bob", "cus_company")
+    # The user's own: it is deleted, so no name is taken off.
+    report(questions, "ann", "cus_ann")
+    await take_names_off(questions, waiting(questions), ANN, meters)
+    for table in TABLES:
+        if table is not REPORTS:
+            await erase(questions, waiting(questions), table, ANN)
+    assert weir.query(MUTATIONS) == []
+    await erase(questions, waiting(questions), REPORTS, ANN)
+    assert weir.query(MUTATIONS) == [("usage_reports", 1)]
+
+
+async def test_a_name_is_taken_off_what_others_pay_for_and_not_again(
+    questions: Questions, meters: Meters, weir: Weir
+) -> None:
+    report(questions, "ann", "cus_company")
+    await take_names_off(questions, waiting(questions), ANN, meters)
+    assert weir.query("SELECT user_id, customer_id FROM usage_reports") == [("", "cus_company")]
+    await take_names_off(questions, waiting(questions), ANN, meters)
+    assert weir.query(MUTATIONS) == [("usage_reports", 1)]
+
+
+async def test_what_takes_long_is_waited_for_up_to_a_bound_and_goes_on(
+    questions: Questions, weir: Weir
+) -> None:
+    report(questions, "ann", "")
+    questions.command("SYSTEM STOP MERGES usage_reports", {})
+    with pytest.raises(StillRewriting, match="run this again"):
+        await erase(questions, waiting(questions, 0.5), REPORTS, ANN)
+    questions.command("SYSTEM START MERGES usage_reports", {})
+    await erase(questions, waiting(questions), REPORTS, ANN)
+    assert weir.query("SELECT count() FROM usage_reports") == [(0,)]
+    await erase(questions, waiting(questions), EVENTS, ANN)
+
+
+def test_customers_are_learnt_beside_those_known_and_shared_ones_only_pay(
+    questions: Questions,
+) -> None:
+    known = Subject("ann", customers=("cus_before",))
+    report(questions, "ann", "cus_company")
+    link(questions, "ann", "cus_ann")
+    link(questions, "ann", "cus_shared")
+    link(questions, "bob", "cus_shared")
+    learnt = with_customers(questions, known)
+    assert learnt.customers == ("cus_ann", "cus_before")
+    assert learnt.paid_by == ("cus_company", "cus_shared")
+    assert learnt.salt == known.salt
+    assert with_customers(questions, learnt) == learnt
