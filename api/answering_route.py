@@ -15,6 +15,6 @@ def name_route(scope: Scope, template: str) -> None:
 def route_of(scope: Scope) -> str | None:
     """The template of the route that answers a request; None: no route took it."""
     route = scope.get("route")
-    # Without what its parts are read by, as documents have it; of a folder of files there is no such.
+    # Without what its parts are read by, as documents have it; a mounted folder has no such.
     named = scope.get(_NAMED) or getattr(route, "path_format", getattr(route, "path", None))
     return named if isinstance(named, str) else None
