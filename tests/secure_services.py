@@ -33,7 +33,7 @@ class Certificates:
     authority: trustme.CA = field(default_factory=trustme.CA)
 
     def __post_init__(self) -> None:
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         server = self.authority.issue_cert(LOOPBACK)
         key = serialization.load_pem_private_key(server.private_key_pem.bytes(), password=None)
         # Kafka reads no other form of a key.

@@ -12,6 +12,7 @@ from deploy.local.settings import LocalSettings
 from deploy.settings_kinds import KINDS
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.settings import InvalidSettings, Settings, read_settings
+from schemas.tracing import TracingSettings
 from streams.social.settings import SocialSettings
 
 SECRETS: Final[tuple[tuple[type[Settings], str, str], ...]] = (
@@ -24,6 +25,7 @@ SECRETS: Final[tuple[tuple[type[Settings], str, str], ...]] = (
     (KafkaSettings, "KAFKA_SASL_PASSWORD", "a password, with = and #"),
     (ClickHouseSettings, "CLICKHOUSE_URL", "https://somebody:hidden@clickhouse.example/weir"),
     (ClickHouseSettings, "CLICKHOUSE_PASSWORD", "ein Paßwort"),
+    (TracingSettings, "OTEL_EXPORTER_OTLP_HEADERS", "authorization=of%20a%20file"),
 )
 # What makes a secret mean something.
 BESIDE: Final = {
