@@ -150,7 +150,7 @@ def test_a_part_killed_by_a_signal_is_reported_by_the_signal_s_name(supervise: S
 
 
 def test_a_step_that_fails_stops_the_start(supervise: Supervise) -> None:
-    run = supervise([("topics", ["fails"], []), ("api", [], ["topics"])])
+    run = supervise([("topics", ["step", "fails"], []), ("api", [], ["topics"])])
     assert run.process.wait(10) == 1
     assert "TOPICS ended with exit code 3" in run.text
     assert run.trace == ["start topics"]
