@@ -1,5 +1,6 @@
 """`weir api`: the edge, alone, with settings from the environment."""
 
+import gc
 import sys
 
 
@@ -14,6 +15,10 @@ def api() -> None:
 
     configure_logs()
     settings = started(API, say)
+    # What the look before the start has loaded stays; a collector that looks at it again and again
+    # only delays requests.
+    gc.collect()
+    gc.freeze()
     try:
         with tracing(settings, "weir-api"):
             serve(settings)
