@@ -9,30 +9,11 @@ from bench import scaling
 from streams.sink.settings import SinkSettings
 
 CHECKOUT: Final = Path(__file__).parents[1]
-DOCUMENT: Final = (CHECKOUT / "docs" / "scaling.md").read_text()
 
 
-def tables() -> dict[str, str]:
-    """The document's tables as they must be, between the marks of their names."""
-    head = "| | |\n|---|---|\n"
-    inputs = head + "".join(f"| {' | '.join(cells)} |\n" for cells in scaling.inputs())
-    first, *others = scaling.figures()
-    lines = [first, ("---",) * len(first), *others]
-    figures = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    return {"inputs": inputs, "figures": figures.replace("| --- |", "|---|")}
-
-
-def between(name: str) -> str:
-    return DOCUMENT.split(f"<!-- {name}: begin -->\n")[1].split(f"<!-- {name}: end -->")[0]
-
-
-@pytest.mark.parametrize("name", ["inputs", "figures"])
-def test_the_tables_are_those_of_the_arithmetic(name: str) -> None:
-    def cells(table: str) -> list[list[str]]:
-        lines = [line for line in table.splitlines() if line.strip() and "---" not in line]
-        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-    assert cells(between(name)) == cells(tables()[name])
+def test_the_tables_are_those_of_the_arithmetic() -> None:
+    document = scaling.DOCUMENT.read_text()
+    assert document == scaling.with_tables(document)
 
 
 def test_what_is_called_measured_stands_in_the_readme() -> None:

@@ -71,7 +71,12 @@ async def test_marks_of_transactions_need_not_be_read(weir: Weir) -> None:
         async with producer.transaction():
             await producer.send_and_wait(topic, b"event", partition=0)
         reader.assign([place])
-        assert (await reader.end_offsets([place]))[place] == 2
+
+        async def marked() -> bool:
+            return dict(await reader.end_offsets([place])) == {place: 2}
+
+        # A transaction is committed before its mark stands in every partition.
+        await weir.eventually(marked)
         async with opened_broker(weir.kafka) as opened:
             assert not await opened.has_read(group, [STRIPE_EVENTS], 0.3)
             await reader.commit({place: 1})
