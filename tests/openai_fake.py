@@ -224,6 +224,10 @@ class FakeOpenAI:
         if step in ANSWERS:
             content_type, text = ANSWERS[step]
             return web.Response(text=text, content_type=content_type)
+        if step == "hang-up":
+            if request.transport is not None:
+                request.transport.abort()
+            raise web.HTTPInternalServerError
         if step == "drip":
             return await _dripped(request)
         await asyncio.sleep(30 if step == "slow" else self.delay)
@@ -276,7 +280,7 @@ async def served(fake: FakeOpenAI, port: int = 0) -> AsyncIterator[str]:
         fake.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
     )
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
     await site.start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"

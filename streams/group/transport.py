@@ -22,6 +22,9 @@ from yarl import URL
 from streams.group.lease import Lease
 
 COORDINATOR_SECONDS: Final = 30.0
+FETCH_WAIT_MS: Final = 50
+"""A partition whose messages were handed over is asked for again only once the broker has answered
+about the others: of Faust's 1.5 s new messages waited up to 1.3 s (measured, posts of 40 users)."""
 _PAUSE: Final = 0.1
 
 
@@ -82,6 +85,7 @@ class _LeasingThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # What a transaction took back was never sent.
         consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
 
     async def on_start(self) -> None:

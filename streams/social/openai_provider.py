@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal, TypeVar, cast
 
+import aiohttp
 import httpx2
 import openai
 import structlog
@@ -206,8 +207,10 @@ class OpenAIProvider:
 
 
 @contextlib.asynccontextmanager
-async def opened_openai(settings: GeneratorSettings) -> AsyncIterator[OpenAIProvider]:
-    """The provider with its connections, which end with it."""
+async def opened_openai(
+    settings: GeneratorSettings, *, first_pause: float = FIRST_PAUSE_SECONDS
+) -> AsyncIterator[OpenAIProvider]:
+    """The provider with its connections, which end with it; `first_pause`: as the provider's."""
     limits = httpx2.Limits(
         max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS
     )
@@ -216,9 +219,12 @@ async def opened_openai(settings: GeneratorSettings) -> AsyncIterator[OpenAIProv
         base_url=settings.base_url or None,
         # It would repeat a used up quota too.
         max_retries=0,
-        http_client=openai.DefaultAsyncHttpx2Client(limits=limits),
+        # Of httpx2's own pool each call looks at every connection that is idle: a third of the
+        # worker's time at 200 connections.
+        http_client=openai.DefaultAioHttpClient(limits=limits),
     ) as client:
-        yield OpenAIProvider(client, settings, read_prices(settings.prices_path))
+        prices = read_prices(settings.prices_path)
+        yield OpenAIProvider(client, settings, prices, first_pause=first_pause)
 
 
 def _reasoning(effort: str) -> Reasoning | openai.Omit:
@@ -268,6 +274,8 @@ def _verdict(error: Exception) -> _Verdict:
             return _Verdict(_failure("rate_limited"), again=True)
         case openai.AuthenticationError() | openai.PermissionDeniedError() | openai.NotFoundError():
             return _Verdict(_failure("provider_credentials"), alarm=True)
+        case openai.APITimeoutError() if _had_no_connection(error):
+            return _Verdict(_failure("provider_unavailable"), again=True)
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return _Verdict(_failure("provider_timeout"), again=True)
         case openai.APIStatusError() if str(error.code) in _REFUSED_CODES:
@@ -280,6 +288,13 @@ def _verdict(error: Exception) -> _Verdict:
             return _Verdict(_failure("unusable_answer"))
         case _:
             return _Verdict(_failure("unusable_answer"), again=True)
+
+
+def _had_no_connection(error: openai.APITimeoutError) -> bool:
+    """Whether what the package takes for a time-out is a connection that failed or ended."""
+    sent = error.__cause__
+    cause = None if sent is None else sent.__cause__
+    return isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError)
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Final, Literal
 from uuid import uuid4
 
-import openai
 from obstore.store import LocalStore
 
 from schemas.generation import GenerationJob, GenerationProgress
-from schemas.prices import read_prices
 from streams.social.generator import Generator
 from streams.social.generator_settings import GeneratorSettings
 from streams.social.object_storage import ObjectStorage
-from streams.social.openai_provider import OpenAIProvider
+from streams.social.openai_provider import OpenAIProvider, opened_openai
 from streams.social.provider import Tally
 from tests.openai_fake import KEY, FakeOpenAI, served
 
@@ -41,12 +39,19 @@ def a_job(prompt: str, variants: int = 1) -> GenerationJob:
 async def providing(
     fake: FakeOpenAI, key: str = KEY, patience: float = PATIENCE
 ) -> AsyncIterator[OpenAIProvider]:
-    async with (
-        served(fake) as url,
-        openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0) as client,
-    ):
-        settings = GeneratorSettings(api_key=key, text_timeout=patience, image_timeout=patience)
-        yield OpenAIProvider(client, settings, read_prices(), first_pause=0.01)
+    async with served(fake) as url, providing_at(url, key, patience) as provider:
+        yield provider
+
+
+@asynccontextmanager
+async def providing_at(
+    url: str, key: str = KEY, patience: float = PATIENCE
+) -> AsyncIterator[OpenAIProvider]:
+    settings = GeneratorSettings(
+        api_key=key, base_url=url, text_timeout=patience, image_timeout=patience
+    )
+    async with opened_openai(settings, first_pause=0.01) as provider:
+        yield provider
 
 
 @asynccontextmanager

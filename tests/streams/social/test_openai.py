@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from annotated_types import Le
 
+from deploy.local.ports import free_port
 from schemas.generation import GenerationProgress
 from schemas.metrics.social import CALLS, COST, ERRORS, RETRIES
 from schemas.posts import MAX_VARIANTS
@@ -26,6 +27,7 @@ from tests.streams.social.openai_calls import (
     generating,
     ignored,
     providing,
+    providing_at,
 )
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(60)]
@@ -67,6 +69,7 @@ CASES = [
     ("[429-after]", "done", None, 2),
     ("[500] [503]", "done", None, 3),
     ("[cut]", "done", None, 2),
+    ("[hang-up]", "done", None, 2),
     ("[bad-json]", "done", None, 2),
     ("[html]", "done", None, 2),
     ("[null]", "done", None, 2),
@@ -76,6 +79,7 @@ CASES = [
     ("[429-long]", "failed", "rate_limited", 1),
     ("[500] [always]", "failed", "provider_unavailable", 4),
     ("[cut] [always]", "failed", "provider_unavailable", 4),
+    ("[hang-up] [always]", "failed", "provider_unavailable", 4),
     ("[slow] [always]", "failed", "provider_timeout", 4),
     ("[drip] [always]", "failed", "provider_timeout", 4),
     ("[bad-json] [always]", "failed", "unusable_answer", 2),
@@ -143,6 +147,17 @@ async def test_each_failure_ends_in_its_state_after_its_number_of_calls(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+async def test_an_openai_that_cannot_be_reached_is_not_one_that_is_slow(
+    kind: Kind, host: str
+) -> None:
+    async with providing_at(f"http://{host}:{free_port()}/v1") as provider:
+        with pytest.raises(ProviderFailure, match="could not be reached") as raised:
+            await ask(provider, kind, "espresso", Tally())
+    assert raised.value.reason == "provider_unavailable"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_wrong_key_is_tried_once_and_alarms(kind: Kind) -> None:
     fake = FakeOpenAI()
     tally = Tally()
@@ -171,7 +186,7 @@ async def test_no_log_of_any_level_names_the_key_or_the_prompt(
     key: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prompt = "a secret prompt [500] [bad-json]"
-    for name in ("", "openai", "httpx2", "httpcore2"):
+    for name in ("", "openai", "httpx2", "aiohttp"):
         caplog.set_level(logging.DEBUG, name)
     async with providing(FakeOpenAI(), key=key) as provider:
         for kind in KINDS:
@@ -180,9 +195,7 @@ async def test_no_log_of_any_level_names_the_key_or_the_prompt(
             except ProviderFailure:
                 assert key == WRONG_KEY
     # Whoever sends and receives did log.
-    assert {"openai", "httpx2", "httpcore2"} <= {
-        record.name.partition(".")[0] for record in caplog.records
-    }
+    assert {"openai", "httpx2"} <= {record.name.partition(".")[0] for record in caplog.records}
     said = "".join(capsys.readouterr()) + "".join(
         f"{record.getMessage()} {record.__dict__}" for record in caplog.records
     )
