@@ -22,11 +22,12 @@ from bench import (
     quotas,
     sink,
     social,
+    social_at_once,
 )
 from tests.services import Services, local_services
 from tests.weir import Weir, throwaway_weir
 
-PARTS: Final = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l")
+PARTS: Final = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m")
 
 Measure = Callable[[Services, Path], Awaitable[None]]
 
@@ -85,6 +86,10 @@ async def measure_export(services: Services, folder: Path) -> None:
         await export.of_each_format(services, weir, say)
 
 
+async def measure_social_at_once(services: Services, folder: Path) -> None:
+    await social_at_once.of_many_users(services, folder, say)
+
+
 MEASURES: Final[dict[str, Measure]] = {
     "a": of_one_weir(edge.single_events),
     "b": of_one_weir(edge.batches),
@@ -98,6 +103,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "j": of_one_weir(social.posts),
     "k": of_one_weir(billing.reports),
     "l": of_one_weir(pages.in_a_browser),
+    "m": measure_social_at_once,
 }
 
 
