@@ -16,6 +16,7 @@ from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from time import monotonic, time
 from typing import Any, Final, get_type_hints
 
@@ -66,6 +67,7 @@ ANSWERS: Final[dict[str, tuple[str, str]]] = {
 """Of status 200, and of no shape that OpenAI documents."""
 
 
+@lru_cache(maxsize=16)
 def a_png(width: int = 16, height: int = 16) -> bytes:
     def chunk(name: bytes, content: bytes) -> bytes:
         checked = name + content
