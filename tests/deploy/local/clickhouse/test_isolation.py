@@ -74,3 +74,19 @@ def test_database_that_does_not_exist(clickhouse: EmbeddedClickHouse) -> None:
         answer = curl(clickhouse, body="SELECT 1", database="nowhere")
         assert (answer.status, answer.headers["x-clickhouse-exception-code"]) == (404, "81")
         assert curl(clickhouse, body="SELECT 1").text == "1\n"
+
+
+def test_every_request_begins_with_the_settings_of_the_local_engine(
+    clickhouse: EmbeddedClickHouse,
+) -> None:
+    sql = (
+        "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)} ORDER BY name"
+    )
+    expected = {
+        "allow_introspection_functions": "0",
+        "implicit_select": "0",
+        "max_threads_min_free_memory_per_thread": "0",
+    }
+    with clickhouse.client() as client:
+        rows = client.query(sql, parameters={"names": list(expected)}).result_rows
+    assert dict(rows) == expected
