@@ -15,16 +15,15 @@ from api import health, published_schemas
 from api.analytics import breakdown, events, export, ingest, live, summary, timeseries, totals
 from api.analytics.newest import StoredEvents
 from api.analytics.watchers import LiveRoom
+from api.answer_headers import AnswerHeaders
 from api.billing import links, webhook
 from api.billing import mine as own_billing
 from api.billing.desk import BillingDesk
 from api.clickhouse import ClickHouseReader
 from api.dead_letters import actions, listing, single
 from api.documentation import serve_documentation
-from api.guarding import GuardedAnswers
 from api.head import HeadAsGet
 from api.identity.access import refuse_undeclared, user_of
-from api.identity.answer_headers import AnswerHeaders
 from api.identity.documents import document_identity
 from api.identity.opening import opened_identity
 from api.identity.screening import Screening
@@ -150,9 +149,8 @@ def create_app(
         handler=ingest.ingest_events,
     )
     # The last one added is asked first.
-    app.add_middleware(AnswerHeaders)
     app.add_middleware(Screening, local=chosen.auth == "local")
-    app.add_middleware(GuardedAnswers)
+    app.add_middleware(AnswerHeaders)
     app.add_middleware(MeasuredRequests)
     for router in (
         ingest.router,

@@ -15,8 +15,8 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.answer_headers import with_guards
 from api.answering_route import route_of
-from api.guarding import with_guards
 from api.server_errors import FIRST_OF_THEM, ServerErrorLog, is_logged
 from schemas.explanations import explain, shown
 from schemas.tracing import trace_id

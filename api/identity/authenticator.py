@@ -4,7 +4,7 @@ from typing import Final, Protocol
 
 from starlette.types import Scope
 
-from api.identity.answer_headers import keep_for_answer
+from api.answer_headers import keep_for_answer
 from api.identity.challenges import credentials_invalid, credentials_missing
 from api.identity.principal import Principal, Role
 from api.identity.rate_limits import Policy, RateLimits

@@ -16,9 +16,9 @@ from api.analytics.publishing_events import (
     publish_one,
     refuse_count,
 )
+from api.answer_headers import keep_for_answer
 from api.bodies import headers_of, media_type_of, parse_json, receive_body
 from api.identity.access import PUBLIC
-from api.identity.answer_headers import keep_for_answer
 from api.identity.sites import AnySite
 from api.problems import documented, field_problem
 from api.sites.visits import Visit, asks_not_to_be_named, event_of, event_or_why_not, stored_id

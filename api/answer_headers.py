@@ -1,6 +1,9 @@
-"""Headers that guard every answer, whoever makes it: what browsers may do with it, and keep."""
+"""Headers of every answer, whoever makes it: what was found out on the way, and what guards it.
 
-from collections.abc import Awaitable, Iterable
+What guards it says what browsers may do with it, and keep.
+"""
+
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,10 +24,17 @@ KEPT_NOWHERE: Final[Header] = (b"cache-control", b"private, no-store")
 HTTPS_FOR_A_YEAR: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
 
 _SAYS_HOW_LONG: Final = frozenset({b"cache-control", b"etag"})
+_KEPT: Final = "weir.answer_headers"
 
 
-class GuardedAnswers:
-    """Adds what an answer does not say itself.
+def keep_for_answer(scope: Scope, headers: Mapping[str, str]) -> None:
+    """Keeps headers for the answer to this request."""
+    if headers:
+        scope["state"][_KEPT] = headers
+
+
+class AnswerHeaders:
+    """Adds the headers that were kept for an answer, and the guards that it does not have itself.
 
     `Strict-Transport-Security` goes to who came by TLS, as the proxy before this says
     (`X-Forwarded-Proto`, from a proxy that is trusted): over HTTP browsers pass it over.
@@ -38,13 +48,16 @@ class GuardedAnswers:
             await self._app(scope, receive, send)
             return
 
-        def guarded(message: Message) -> Awaitable[None]:
+        def with_headers(message: Message) -> Awaitable[None]:
             # Not a coroutine of its own, which would be awaited for each piece of a stream.
             if message["type"] == "http.response.start":
-                message["headers"] = with_guards(message.get("headers", ()), scope["scheme"])
+                headers = list(message.get("headers", ()))
+                if kept := scope["state"].get(_KEPT):
+                    headers += [(name.lower().encode(), kept[name].encode()) for name in kept]
+                message["headers"] = with_guards(headers, scope["scheme"])
             return send(message)
 
-        await self._app(scope, receive, guarded)
+        await self._app(scope, receive, with_headers)
 
 
 def with_guards(headers: Iterable[Header], scheme: str) -> list[Header]:
