@@ -22,7 +22,7 @@ from yarl import URL
 from streams.group.lease import Lease
 
 COORDINATOR_SECONDS: Final = 30.0
-FETCH_WAIT_MS: Final = 50
+FETCH_WAIT_MS: Final = 100
 """A partition whose messages were handed over is asked for again only once the broker has answered
 about the others: of Faust's 1.5 s new messages waited up to 1.3 s (measured, posts of 40 users)."""
 _PAUSE: Final = 0.1
