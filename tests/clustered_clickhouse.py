@@ -8,6 +8,7 @@ that they run on all servers, and that tables are replicated.
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -49,8 +50,10 @@ def run() -> None:
     file.write_text(_configuration(int(os.environ["SHARDS"])))
     open_session, query = Engine._open, Connection.query
 
-    def opened(self: Engine, options: str = "") -> Connection:
-        return open_session(self, f"{options}&config-file={file}" if options else "")
+    def opened(self: Engine, options: Mapping[str, object]) -> Connection:
+        # The first session loads the engine.
+        loads = "max_server_memory_usage" in options
+        return open_session(self, {**options, "config-file": file} if loads else options)
 
     def asked(self: Connection, sql: str, output: str) -> tuple[bytes, Progress]:
         return query(self, without_keeper(sql), output)

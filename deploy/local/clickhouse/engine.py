@@ -86,7 +86,7 @@ class Engine:
         row, _ = self._anchor.query("SELECT version(), timezone(), hostName()", "TabSeparated")
         self.version, self.timezone, self.host = row.decode().rstrip("\n").split("\t")
 
-    def _open(self, options: Mapping[str, int]) -> "Connection":
+    def _open(self, options: Mapping[str, object]) -> "Connection":
         chosen = "&".join(f"{name}={value}" for name, value in options.items())
         try:
             session = self._connect(f"{self._path}?{chosen}")

@@ -89,4 +89,4 @@ def test_every_request_begins_with_the_settings_of_the_local_engine(
     }
     with clickhouse.client() as client:
         rows = client.query(sql, parameters={"names": list(expected)}).result_rows
-    assert dict(rows) == expected
+    assert {str(name): value for name, value in rows} == expected
