@@ -213,18 +213,10 @@ class BillingWorker:
     async def stop(self) -> bool:
         """Leaves the group; calls under way may end in a moment. False: not in time."""
         self._patience = FINISH_SECONDS
-        # Faust swallows cancellations: a timeout would wait with it.
-        stopping = asyncio.create_task(self._stop())
-        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
-        self._drop_lanes()
+        left = await self._member.leave(STOP_SECONDS, self._log, self._writer)
         for task in self._watchers:
             task.cancel()
-        return stopping.done()
-
-    async def _stop(self) -> None:
-        await self._member.stop()
-        await self._log.stop()
-        await self._writer.stop()
+        return left
 
     def _open_ledger(self, partition: int, next_offset: int) -> None:
         self._close_ledger(partition)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -21,6 +21,13 @@ WATCH_SECONDS: Final = 0.25
 
 class FaustEnded(Exception):
     """Faust's part of the worker ended by itself."""
+
+
+class Stoppable(Protocol):
+    """A connection of the worker's."""
+
+    async def stop(self) -> None:
+        """Ends it."""
 
 
 class Member:
@@ -45,13 +52,25 @@ class Member:
             asyncio.create_task(each) for each in (self._watch_faust(), self._watch_stalls())
         ]
 
-    async def stop(self) -> None:
-        """Commits what is done and leaves the group."""
+    async def leave(self, within: float, *connections: Stoppable) -> bool:
+        """Commits what is done, leaves the group, and stops the connections, in this order.
+
+        What is in flight after `within` seconds is dropped. False: not all was done by then.
+        """
+        # Faust swallows cancellations: a timeout would wait with it.
+        leaving = asyncio.create_task(self._leave(connections))
+        await asyncio.wait({leaving}, timeout=within)
+        self._dropped()
+        return leaving.done()
+
+    async def _leave(self, connections: Sequence[Stoppable]) -> None:
         for task in self._watchers:
             task.cancel()
         if self.failure.done():
             self._app.way.gives_up = True
         await self._app.stop()
+        for each in connections:
+            await each.stop()
 
     async def assigned(self) -> None:
         """Returns when the first assignment is complete."""

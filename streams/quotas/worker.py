@@ -128,16 +128,7 @@ class QuotasWorker:
         """
         for task in self._watchers:
             task.cancel()
-        # Faust swallows cancellations: a timeout would wait with it.
-        stopping = asyncio.create_task(self._stop())
-        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
-        self._drop_lanes()
-        return stopping.done()
-
-    async def _stop(self) -> None:
-        await self._member.stop()
-        await self._log.stop()
-        await self._writer.stop()
+        return await self._member.leave(STOP_SECONDS, self._log, self._writer)
 
     def _take(self, lane: TableLane, record: Record, event: Event) -> None:
         self._accountant.take(lane, record, event)

@@ -106,18 +106,10 @@ class SocialWorker:
     async def stop(self) -> bool:
         """Leaves the group; posts in the making may end in a moment. False: not in time."""
         self._patience = FINISH_SECONDS
-        # Faust swallows cancellations: a timeout would wait with it.
-        stopping = asyncio.create_task(self._stop())
-        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
-        self._drop_lanes()
+        left = await self._member.leave(STOP_SECONDS, self._log, self._writer)
         for task in self._watchers:
             task.cancel()
-        return stopping.done()
-
-    async def _stop(self) -> None:
-        await self._member.stop()
-        await self._log.stop()
-        await self._writer.stop()
+        return left
 
     def _admit(self, lane: WorkLane, record: Record, event: Event) -> None:
         place = TopicPartition(self._requests.topic, lane.partition)

@@ -34,6 +34,7 @@ export function useLiveEvents(): Live {
     const news = refreshing(queries, ending.signal);
     let away: ReturnType<typeof setTimeout> | undefined;
     let first: ReturnType<typeof setTimeout> | undefined;
+    let wasAway = false;
     let settledAt = 0;
     // Seen again after a while: what was answered then may be old.
     if (position.current.lastId !== null) news();
@@ -56,9 +57,13 @@ export function useLiveEvents(): Live {
             settledAt = performance.now() + FIRST_MS;
           }
           setLive((now) => ({ ...now, state: "live" }));
+          // What could not be answered is said until it is asked again.
+          if (wasAway) news();
+          wasAway = false;
           return;
         }
         away = setTimeout(() => {
+          wasAway = true;
           setLive((now) => ({ ...now, state: "away" }));
           // Whether answers are old shows when they are asked for.
           news();
