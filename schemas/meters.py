@@ -1,6 +1,5 @@
 """The meters: which events are billed, and what a unit costs; operators may replace the file."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,10 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.billing import MAX_VALUE, MeterName
 from schemas.events import EventType
+from schemas.operator_files import read_operator_file
 from schemas.settings import Settings
 
 OWN_METERS: Final = Path(__file__).with_name("meters.toml")
@@ -93,24 +93,9 @@ class Meters:
 
 def read_meters(path: Path = OWN_METERS) -> Meters:
     """The meters in this file. Raises InvalidMeters."""
-    try:
-        # As they are written, not as the nearest binary fraction.
-        content = tomllib.loads(path.read_bytes().decode(), parse_float=Decimal)
-        found = _MetersFile.model_validate(content)
-    except OSError as error:
-        raise InvalidMeters(
-            f"{path}: cannot be read ({error.strerror}); name a readable file by WEIR_METERS_FILE, "
-            "or unset it to use Weir's own meters"
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidMeters(f"{path}: is not TOML: {error}") from None
-    except ValidationError as error:
-        raise InvalidMeters(
-            "\n".join(
-                f"{path}: {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-                for item in error.errors(include_url=False, include_context=False)
-            )
-        ) from None
+    found = read_operator_file(
+        path, _MetersFile, invalid=InvalidMeters, setting="WEIR_METERS_FILE", what="meters"
+    )
     return Meters(
         found.currency,
         MappingProxyType(

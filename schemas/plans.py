@@ -1,14 +1,14 @@
 """The catalogue of plans: what each allows, read from a file that operators may replace."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from schemas.operator_files import read_operator_file
 from schemas.quotas import PlanName
 from schemas.settings import Settings
 
@@ -111,18 +111,9 @@ class _CatalogueFile(BaseModel):
 
 def read_catalogue(path: Path = OWN_CATALOGUE) -> Catalogue:
     """The catalogue in this file. Raises InvalidPlans."""
-    try:
-        text = path.read_bytes().decode()
-        entries = _CatalogueFile.model_validate(tomllib.loads(text))
-    except OSError as error:
-        raise InvalidPlans(
-            f"{path}: cannot be read ({error.strerror}); name a readable file by WEIR_PLANS_FILE, "
-            "or unset it to use Weir's own plans"
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidPlans(f"{path}: is not TOML: {error}") from None
-    except ValidationError as error:
-        raise InvalidPlans("\n".join(_problems(path, error))) from None
+    entries = read_operator_file(
+        path, _CatalogueFile, invalid=InvalidPlans, setting="WEIR_PLANS_FILE", what="plans"
+    )
     return Catalogue(
         version=entries.version,
         default=entries.default,
@@ -134,10 +125,3 @@ def read_catalogue(path: Path = OWN_CATALOGUE) -> Catalogue:
             }
         ),
     )
-
-
-def _problems(path: Path, error: ValidationError) -> list[str]:
-    return [
-        f"{path}: {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-        for item in error.errors(include_url=False, include_context=False)
-    ]

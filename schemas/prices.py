@@ -1,7 +1,6 @@
 """What the use of a model costs at list price, read from a file that operators may replace."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -9,7 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.operator_files import read_operator_file
 
 OWN_PRICES: Final = Path(__file__).with_name("prices.toml")
 
@@ -78,21 +79,7 @@ class _PricesFile(BaseModel):
 
 def read_prices(path: Path = OWN_PRICES) -> Prices:
     """The prices in this file. Raises InvalidPrices."""
-    try:
-        # As they are written, not as the nearest binary fraction.
-        content = tomllib.loads(path.read_bytes().decode(), parse_float=Decimal)
-        return Prices(MappingProxyType(_PricesFile.model_validate(content).models))
-    except OSError as error:
-        raise InvalidPrices(
-            f"{path}: cannot be read ({error.strerror}); name a readable file by WEIR_PRICES_FILE, "
-            "or unset it to use Weir's own prices"
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidPrices(f"{path}: is not TOML: {error}") from None
-    except ValidationError as error:
-        raise InvalidPrices(
-            "\n".join(
-                f"{path}: {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-                for item in error.errors(include_url=False, include_context=False)
-            )
-        ) from None
+    content = read_operator_file(
+        path, _PricesFile, invalid=InvalidPrices, setting="WEIR_PRICES_FILE", what="prices"
+    )
+    return Prices(MappingProxyType(content.models))
