@@ -225,4 +225,6 @@ async def test_strings_of_any_characters_are_kept_found_and_counted(edge: Weir, 
     await edge.eventually(partial(listed, edge, 1, path=path, user_id=text))
     [stored] = await items(edge, path=path, user_id=text)
     assert {name: stored[name] for name in event} == event
+    # The rollup has it a moment after the table of events.
+    await edge.eventually(partial(summarised, edge, path))
     assert (await edge.summary())[path] == 1
