@@ -289,7 +289,14 @@ async def run(weir: Weir, *command: str, **environment: str) -> bytes:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=weir.folder,
-        env={"PATH": "", "PYTHONPATH": ":".join(sys.path), **weir.environment, **environment},
+        env={
+            "PATH": "",
+            "PYTHONPATH": ":".join(sys.path),
+            # What is away here does not come back while a command waits for it.
+            "WEIR_START_TIMEOUT": "2",
+            **weir.environment,
+            **environment,
+        },
     )
     output, _ = await asyncio.wait_for(process.communicate(), 90)
     return output
