@@ -232,6 +232,20 @@ async def test_an_api_that_is_away_is_said_and_what_comes_back_is_shown(
         await expect(page.get_by_text("Weir does not answer")).to_be_hidden()
 
 
+async def test_what_could_not_be_asked_is_asked_again_by_a_click(
+    shown: Weir, browser: Browser
+) -> None:
+    async with opened(browser, shown, expected=("Failed to load resource",)) as page:
+        # Without a word of what is new nothing but the click asks again.
+        await page.route("**/analytics/live*", lambda _: None)
+        await page.route("**/analytics/totals*", lambda route: route.abort())
+        await page.goto("/")
+        await expect(page.get_by_role("alert")).to_contain_text("Weir cannot be reached")
+        await page.unroute("**/analytics/totals*")
+        await page.get_by_role("alert").get_by_role("button", name="Try again").click()
+        await expect(page.get_by_role("alert")).to_be_hidden()
+
+
 async def test_an_api_that_is_away_from_the_start_is_said_with_a_way_to_try_again(
     shown: Weir, browser: Browser
 ) -> None:
