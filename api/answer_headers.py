@@ -51,9 +51,10 @@ class AnswerHeaders:
         def with_headers(message: Message) -> Awaitable[None]:
             # Not a coroutine of its own, which would be awaited for each piece of a stream.
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
+                headers = message.get("headers", ())
                 if kept := scope["state"].get(_KEPT):
-                    headers += [(name.lower().encode(), kept[name].encode()) for name in kept]
+                    added = ((name.lower().encode(), kept[name].encode()) for name in kept)
+                    headers = [*headers, *added]
                 message["headers"] = with_guards(headers, scope["scheme"])
             return send(message)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.services import Services
-from tests.streams.social.stage import DELAY, POSTS, USERS, a_request, ideal, staged, users
+from tests.streams.social.stage import DELAY, POSTS, USERS, ideal, staged
 from tests.weir import throwaway_weir
 
 IN_FLIGHT: Final = (25, 50, 100)
@@ -17,12 +17,7 @@ async def of_many_users(services: Services, folder: Path, say: Callable[[str], N
     """(m) the same posts with as many in flight in each worker."""
     for in_flight in IN_FLIGHT:
         async with throwaway_weir(services, folder) as weir:
-            stage = await staged(weir, in_flight)
-            await stage.warm()
-            everybody = users()
-            seconds = await stage.seconds(
-                [a_request(everybody[number % USERS], number) for number in range(POSTS)]
-            )
+            seconds = await (await staged(weir, in_flight)).seconds()
         least = ideal(in_flight)
         say(
             f"(m) {POSTS} posts of {USERS} users at once, two workers, {in_flight} in flight in "

@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -55,7 +56,7 @@ async def test_what_a_process_started_ends_with_it(tmp_path: Path) -> None:
     process.start()
     child = int((await _line(process, "child")).split()[1])
     await process.stop()
-    await _gone(child)
+    await _until(lambda: not _lives(child))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
@@ -73,7 +74,7 @@ async def test_a_process_ends_when_its_starter_is_killed(tmp_path: Path) -> None
     child = int((await _line(starter, "child")).split()[1])
     # Not its group: the child is in a session of its own.
     os.kill(starter.pid, signal.SIGKILL)
-    await _gone(child)
+    await _until(lambda: not _lives(child))
 
 
 async def test_a_process_is_started_once(tmp_path: Path) -> None:
@@ -104,9 +105,9 @@ def test_a_log_goes_on_after_a_restart(tmp_path: Path) -> None:
     assert last_lines(tmp_path / "part.log", 5) == ["started", "started"]
 
 
-async def _gone(pid: int) -> None:
+async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while _lives(pid):  # noqa: ASYNC110, nothing tells of the end of another's child
+        while not condition():  # noqa: ASYNC110, nothing tells of the end of another's child
             await asyncio.sleep(0.01)
 
 
@@ -130,9 +131,7 @@ async def test_a_number_that_may_be_another_process_by_now_gets_no_signal(
     process = _python(tmp_path, _LEAVES_ITS_LOG_OPEN)
     process.start()
     # Reaped, so its number may be given away; not ended for us, since its log is still written.
-    async with asyncio.timeout(10):
-        while psutil.pid_exists(process.pid):  # noqa: ASYNC110, nothing tells of the end
-            await asyncio.sleep(0.01)
+    await _until(lambda: not psutil.pid_exists(process.pid))
     assert process.running
     signalled: list[int] = []
     for name in ("kill", "killpg"):

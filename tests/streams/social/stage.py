@@ -1,7 +1,6 @@
 """Two social workers before a fake of OpenAI, and many posts of many users."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
@@ -54,14 +53,13 @@ class Stage:
         return {str(each.post_id): each for each in results}
 
     async def ready(self) -> bool:
-        return all(
-            "worker ready" in line
-            for worker in self.workers
-            for line in ["".join(worker.last_lines(50))]
-        )
+        return all("worker ready" in "".join(each.last_lines(50)) for each in self.workers)
 
-    async def seconds(self, requests: Sequence[GenerationRequest]) -> float:
-        """From the first request to the last result, of which each must be done."""
+    async def seconds(self) -> float:
+        """From the first of POSTS requests by USERS, all at once, to the last; all must be done."""
+        await self._warm()
+        everybody = users()
+        requests = [a_request(everybody[number % USERS], number) for number in range(POSTS)]
         missing = {each.post_id for each in requests}
         messages = [(each.user_id.encode(), each.model_dump_json().encode()) for each in requests]
         topic = self.weir.topic(GENERATION_REQUESTS.name)
@@ -79,7 +77,7 @@ class Stage:
                         break
             return monotonic() - began
 
-    async def warm(self) -> None:
+    async def _warm(self) -> None:
         """Both workers have made posts: connections are there."""
         requests = [a_request(f"warm-{number}", number) for number in range(40)]
         await self.stream.ask(*requests)
