@@ -32,6 +32,9 @@ SCRIPT: Final = re.compile(r"\[(?:(caption|picture):)?([a-z0-9_-]+)\]")
 DRIP_SECONDS: Final = 0.02
 DRIPS: Final = 1_000
 
+PLAIN: Final = {"type", "title", "description"}
+"""What a schema may say of a string to every model, also to one that was tuned."""
+
 # Answers are JSON of any shape.
 Json = Any
 
@@ -114,6 +117,9 @@ class FakeOpenAI:
 
     async def _responses(self, request: web.Request) -> web.StreamResponse:
         body = await self._checked(request, "caption")
+        if trouble := _is_not_strict(body["text"]["format"]):
+            self.wrong.append(f"caption: {trouble}")
+            return _error(400, "invalid_json_schema")
         prompt = str(body["input"])
         scripted = await self._scripted(request, "caption", prompt)
         if isinstance(scripted, web.StreamResponse):
@@ -242,6 +248,20 @@ class FakeOpenAI:
                 request.transport.abort()
             return response
         return step
+
+
+def _is_not_strict(form: Json) -> str | None:
+    """Why no model, tuned or not, has to answer in this form (OpenAI's "Structured outputs")."""
+    if form.get("type") != "json_schema" or form.get("strict") is not True:
+        return "a form that is not strict"
+    schema = form["schema"]
+    if schema["additionalProperties"] is not False:
+        return "more members than are described"
+    if sorted(schema["required"]) != sorted(schema["properties"]):
+        return "members that may be missing"
+    if odd := {name for member in schema["properties"].values() for name in member} - PLAIN:
+        return f"members that say {odd}"
+    return None
 
 
 def _shorten_usage(document: Json, scripted: str | None) -> None:

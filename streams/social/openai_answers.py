@@ -42,7 +42,8 @@ class Unusable(Exception):
 class Caption(BaseModel):
     """What the model is to answer with."""
 
-    caption: Annotated[str, Field(min_length=1, description="The caption, ready to be posted.")]
+    # Of no least length: models that were tuned take no schema that says one.
+    caption: Annotated[str, Field(description="The caption, ready to be posted.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ import aiohttp
 import httpx2
 import openai
 import structlog
+from openai.types.responses import (
+    ResponseFormatTextJSONSchemaConfigParam,
+    ResponseTextConfigParam,
+)
 from openai.types.shared_params import Reasoning
 
 from schemas.generation import FailureReason, GenerationJob, ModelUse
@@ -50,6 +54,15 @@ _REFUSED_CODES: Final = frozenset(
     {"moderation_blocked", "content_policy_violation", "content_filter"}
 )
 _EXPECTED: Final = (openai.OpenAIError, httpx2.HTTPError, TimeoutError, ValueError, Unusable)
+# As `text_format=Caption` makes it anew for each call, for a fifth of what the call costs.
+_TEXT: Final = ResponseTextConfigParam(
+    format=ResponseFormatTextJSONSchemaConfigParam(
+        type="json_schema",
+        name=Caption.__name__,
+        schema={**Caption.model_json_schema(), "additionalProperties": False},
+        strict=True,
+    )
+)
 _Size = Literal["1024x1024", "1536x1024", "1024x1536"]
 _Answer = TypeVar("_Answer")
 
@@ -94,7 +107,8 @@ class OpenAIProvider:
                 instructions=_instructions(job, number, limit),
                 # The user's words are input, and never instructions.
                 input=job.prompt,
-                text_format=Caption,
+                text=_TEXT,
+                parse_as=Caption,
                 max_output_tokens=MAX_OUTPUT_TOKENS,
                 reasoning=_reasoning(self._settings.text_effort),
                 store=False,

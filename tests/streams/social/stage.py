@@ -31,6 +31,7 @@ class Stage:
         self.stream = Stream(weir)
         self.workers: list[ManagedProcess] = []
         self._fake = fake
+        self._in_flight = in_flight
         self._settings = {
             "OPENAI_API_KEY": KEY,
             "OPENAI_BASE_URL": f"http://127.0.0.1:{fake}/v1",
@@ -58,8 +59,7 @@ class Stage:
     async def seconds(self) -> float:
         """From the first of POSTS requests by USERS, all at once, to the last; all must be done."""
         await self._warm()
-        everybody = users()
-        requests = [a_request(everybody[number % USERS], number) for number in range(POSTS)]
+        requests = _requests(POSTS)
         missing = {each.post_id for each in requests}
         messages = [(each.user_id.encode(), each.model_dump_json().encode()) for each in requests]
         topic = self.weir.topic(GENERATION_REQUESTS.name)
@@ -78,8 +78,8 @@ class Stage:
             return monotonic() - began
 
     async def _warm(self) -> None:
-        """Both workers have made posts: connections are there."""
-        requests = [a_request(f"warm-{number}", number) for number in range(40)]
+        """Both workers have made as many posts as they make at once: connections are there."""
+        requests = _requests(2 * self._in_flight)
         await self.stream.ask(*requests)
         await self.stream.results(*requests)
 
@@ -106,6 +106,11 @@ def users() -> list[str]:
         if len(mine) < USERS // USER_PARTITIONS:
             mine.append(name)
     return [name for names in found.values() for name in names]
+
+
+def _requests(count: int) -> list[GenerationRequest]:
+    everybody = users()
+    return [a_request(everybody[number % USERS], number) for number in range(count)]
 
 
 def a_request(user: str, number: int, script: str = "") -> GenerationRequest:
