@@ -112,7 +112,7 @@ format: $(DEVELOPMENT) ## format the code, and repair what can be
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-bench: $(BENCH) $(PAGES) $(PAGES_BENCH) ## measure what the README says about speed
+bench: $(BENCH) $(PAGES) $(PAGES_BENCH) ## measure what docs/figures.md says about speed
 	@$(RUN) bench $(ARGS)
 
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate $(UPGRADE)

@@ -1,1 +1,1 @@
-"""What the README says about speed, as commands that anyone can run."""
+"""What docs/figures.md says about speed, as commands that anyone can run."""

@@ -1,7 +1,7 @@
 """The arithmetic of docs/scaling.md: `python -m bench.scaling` writes its tables there.
 
 A test holds the document to it. Everything follows from the figures below: those that were measured
-(README, `python -m bench.sizes`), and those that are assumed.
+(docs/figures.md, `python -m bench.sizes`), and those that are assumed.
 """
 
 from collections.abc import Iterator

@@ -16,8 +16,8 @@ def test_the_tables_are_those_of_the_arithmetic() -> None:
     assert document == scaling.with_tables(document)
 
 
-def test_what_is_called_measured_stands_in_the_readme() -> None:
-    readme = (CHECKOUT / "README.md").read_text()
+def test_what_is_called_measured_stands_among_the_figures() -> None:
+    figures = (CHECKOUT / "docs" / "figures.md").read_text()
     measured = (
         scaling.EDGE_EVENTS,
         scaling.EDGE_REQUESTS,
@@ -26,7 +26,7 @@ def test_what_is_called_measured_stands_in_the_readme() -> None:
         2_750,
         913,
     )
-    assert [each for each in measured if f"{each:,}" not in readme] == []
+    assert [each for each in measured if f"{each:,}" not in figures] == []
 
 
 @pytest.mark.parametrize("plan", scaling.PLANS, ids=lambda plan: f"{plan.events:,}")
