@@ -6,6 +6,7 @@ import { useState, useSyncExternalStore } from "react";
 import { useTranslation } from "react-i18next";
 import { IconButton } from "../design/Button";
 import { Select } from "../design/Field";
+import { PopoverPanel } from "../design/PopoverPanel";
 import { LANGUAGES, type Language } from "../language/languages";
 import { chooseLanguage } from "../language/translation";
 import { chooseTheme, onTheme, shownTheme, type Theme } from "./theme";
@@ -26,40 +27,32 @@ export function Choices() {
           icon={<Settings2 aria-hidden className="size-5" />}
         />
       </Popover.Trigger>
-      <Popover.Portal>
-        <Popover.Content
-          align="end"
-          sideOffset={8}
-          collisionPadding={12}
-          aria-label={t("choices.title")}
-          className="z-30 flex w-64 flex-col gap-3 rounded-card border border-line bg-surface p-4 shadow-lg"
-        >
-          <Select<Language>
-            label={t("choices.language")}
-            value={i18n.language as Language}
-            choose={choose}
-            options={Object.entries(LANGUAGES).map(([value, { title }]) => ({
-              value: value as Language,
-              title,
-            }))}
-          />
-          {notLoaded !== null ? (
-            <p role="alert" className="text-bad text-sm">
-              {t("choices.notLoaded", { language: LANGUAGES[notLoaded].title })}
-            </p>
-          ) : null}
-          <Select<Theme>
-            label={t("choices.theme")}
-            value={theme}
-            choose={chooseTheme}
-            options={[
-              { value: "system", title: t("choices.system") },
-              { value: "light", title: t("choices.light") },
-              { value: "dark", title: t("choices.dark") },
-            ]}
-          />
-        </Popover.Content>
-      </Popover.Portal>
+      <PopoverPanel label={t("choices.title")} width="w-64">
+        <Select<Language>
+          label={t("choices.language")}
+          value={i18n.language as Language}
+          choose={choose}
+          options={Object.entries(LANGUAGES).map(([value, { title }]) => ({
+            value: value as Language,
+            title,
+          }))}
+        />
+        {notLoaded !== null ? (
+          <p role="alert" className="text-bad text-sm">
+            {t("choices.notLoaded", { language: LANGUAGES[notLoaded].title })}
+          </p>
+        ) : null}
+        <Select<Theme>
+          label={t("choices.theme")}
+          value={theme}
+          choose={chooseTheme}
+          options={[
+            { value: "system", title: t("choices.system") },
+            { value: "light", title: t("choices.light") },
+            { value: "dark", title: t("choices.dark") },
+          ]}
+        />
+      </PopoverPanel>
     </Popover.Root>
   );
 }

@@ -5,6 +5,7 @@ import { Coins, TriangleAlert } from "lucide-react";
 import { Popover } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { PopoverPanel } from "../design/PopoverPanel";
 import { ProblemNotice } from "../design/ProblemNotice";
 import { Skeleton } from "../design/Skeleton";
 import { useFormats } from "../language/formats";
@@ -40,20 +41,12 @@ export function QuotaDisplay() {
             {plan.data ? <Remaining plan={plan.data} words={words} /> : <Unknown />}
             <span className="sr-only">{t("quota.open")}</span>
           </Popover.Trigger>
-          <Popover.Portal>
-            <Popover.Content
-              align="end"
-              sideOffset={8}
-              collisionPadding={12}
-              aria-label={t("quota.title")}
-              className="z-30 flex max-h-(--radix-popover-content-available-height) w-80 max-w-[calc(100vw-1.5rem)] flex-col gap-3 overflow-y-auto rounded-card border border-line bg-surface p-4 shadow-lg outline-none"
-            >
-              {plan.isError ? (
-                <ProblemNotice error={plan.error} retry={() => void plan.refetch()} />
-              ) : null}
-              {plan.data ? <QuotaDetails plan={plan.data} /> : null}
-            </Popover.Content>
-          </Popover.Portal>
+          <PopoverPanel label={t("quota.title")} width="w-80">
+            {plan.isError ? (
+              <ProblemNotice error={plan.error} retry={() => void plan.refetch()} />
+            ) : null}
+            {plan.data ? <QuotaDetails plan={plan.data} /> : null}
+          </PopoverPanel>
         </Popover.Root>
       )}
     </>
