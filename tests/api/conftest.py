@@ -13,7 +13,7 @@ from tests.stripe_fake import KEY, FakeStripe, served
 from tests.weir import Weir, throwaway_weir
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Weir]:
     """A Weir with API, sink and both workers; tests tell their events apart by path."""
     async with throwaway_weir(services, tmp_path_factory.mktemp("edge")) as weir:
@@ -25,7 +25,7 @@ async def edge(services: Services, tmp_path_factory: pytest.TempPathFactory) -> 
         yield weir
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def guarded(edge: Weir) -> AsyncIterator[Weir]:
     """The same Weir at another API, which asks for credentials: see tests/api/identity.
 

@@ -12,7 +12,7 @@ from tests.services import Services
 from tests.weir import Weir
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """A real one. Raises ChromiumMissing: a test that misses it fails."""
     async with async_playwright() as playwright:
@@ -21,7 +21,7 @@ async def browser() -> AsyncIterator[Browser]:
         await running.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def shown(
     services: Services, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Weir]:

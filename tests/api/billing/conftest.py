@@ -44,7 +44,7 @@ class Billed:
     stripe: FakeStripe
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def unbilled(
     services: Services, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Weir]:
@@ -55,7 +55,7 @@ async def unbilled(
         yield weir
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def billed(unbilled: Weir, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Billed]:
     """The same Weir at another API, which has all settings of Stripe's."""
     meters = tmp_path_factory.mktemp("billed") / "meters.toml"

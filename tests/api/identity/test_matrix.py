@@ -156,7 +156,7 @@ ABSENT: Final = (
 )
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def comers(edge: Weir, guarded: Weir) -> Mapping[str, Mapping[str, str]]:
     """Who comes → the headers that they send."""
 

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from tests.deploy.local.clickhouse.embedded import EmbeddedClickHouse
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedClickHouse]:
     """A ready process with four connections and 1 GiB."""
     server = EmbeddedClickHouse(
