@@ -27,6 +27,10 @@ from schemas.topics import TOPICS, Topic
 from streams.group.process import EX_TEMPFAIL
 from tests.services import Services
 
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.25
+"""Seconds between two looks at a condition, the longer the longer it is waited for."""
+
 # Answers are JSON of any shape; tests look into them.
 Json = Any
 
@@ -212,16 +216,18 @@ class Weir:
         process: ManagedProcess | None = None,
     ) -> None:
         """Waits until the condition holds; fails after so many seconds, or when a process ends."""
-        deadline = monotonic() + within
+        began = monotonic()
         while not await condition():
             if process is not None and not process.running:
                 raise AssertionError("\n".join(process.last_lines()))
-            if monotonic() > deadline:
+            waited = monotonic() - began
+            if waited > within:
                 logs = "\n".join(
                     "\n".join(["--- " + each.name, *each.last_lines(10)]) for each in self.processes
                 )
                 raise AssertionError(f"not within {within} s\n{logs}")
-            await asyncio.sleep(0.02)
+            # Who asks all the time takes the processor from what is waited for.
+            await asyncio.sleep(min(max(FIRST_PAUSE, waited / 8), LONGEST_PAUSE))
 
     async def get(self, path: str, **parameters: str | int) -> tuple[int, Json]:
         """Status and JSON of a GET."""
