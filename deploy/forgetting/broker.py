@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from schemas.partitioning import partition_for
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
-from streams.group.log_reader import LogReader
+from streams.group.log_reader import LOOK_MS, LogReader
 
 STEP: Final = 0.2
 """Seconds between looks at what a group has committed."""
@@ -130,7 +130,7 @@ class Broker:
         """No more: all up to this offset is read."""
         async with _patience(place):
             while await self._consumer.position(place) < end:
-                found = await self._consumer.getmany(place, timeout_ms=200)
+                found = await self._consumer.getmany(place, timeout_ms=LOOK_MS)
                 if records := found.get(place):
                     return list(records)
         return []
@@ -162,7 +162,10 @@ async def opened_broker(settings: KafkaSettings) -> AsyncIterator[Broker]:
     admin = AIOKafkaAdminClient(**server)
     # As the workers read, to whom what a transaction has not ended is not there yet.
     consumer = AIOKafkaConsumer(
-        **server, enable_auto_commit=False, isolation_level="read_committed"
+        **server,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=LOOK_MS,
     )
     log = LogReader(settings)
     producer = AIOKafkaProducer(**server, acks="all", enable_idempotence=True)

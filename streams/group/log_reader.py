@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from schemas.servers import KafkaSettings
+
+LOOK_MS: Final = 10
+"""For so long Kafka and the client wait for messages that may not come: passing a mark of a
+transaction wakes nobody, and one fetch at a time is under way."""
 
 
 class LogReader:
@@ -26,10 +31,15 @@ class LogReader:
             consumer = await self._started()
             place = TopicPartition(topic, partition)
             consumer.assign([place])
-            consumer.seek(place, begin)
-            while await consumer.position(place) < end:
-                for records in (await consumer.getmany(timeout_ms=100, max_records=1)).values():
-                    return bool(records[0].offset >= end)
+            try:
+                consumer.seek(place, begin)
+                while await consumer.position(place) < end:
+                    found = await consumer.getmany(timeout_ms=LOOK_MS, max_records=1)
+                    for records in found.values():
+                        return bool(records[0].offset >= end)
+            finally:
+                # It would go on fetching what nobody asks for.
+                consumer.pause(place)
         return True
 
     async def ends(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
@@ -55,7 +65,7 @@ class LogReader:
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
                 enable_auto_commit=False,
-                fetch_max_wait_ms=100,
+                fetch_max_wait_ms=LOOK_MS,
             )
             try:
                 await consumer.start()
