@@ -29,6 +29,12 @@ def test_what_is_called_measured_stands_among_the_figures() -> None:
     assert [each for each in measured if f"{each:,}" not in figures] == []
 
 
+def test_the_readme_tells_the_same_figures() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    told = (scaling.EDGE_EVENTS, scaling.SINK_ROWS)
+    assert [each for each in told if f"{each:,}" not in readme] == []
+
+
 @pytest.mark.parametrize("plan", scaling.PLANS, ids=lambda plan: f"{plan.events:,}")
 def test_each_plan_keeps_what_the_sink_needs(plan: scaling.Plan) -> None:
     settings = SinkSettings.model_fields

@@ -12,7 +12,7 @@ import pytest
 
 from schemas.quotas import QuotaDecision
 from tests.services import Services
-from tests.streams.social.stage import POSTS, USERS, a_request, ideal, staged, users
+from tests.streams.social.stage import POSTS, a_request, ideal, staged
 from tests.weir import Json, throwaway_weir
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]
@@ -42,10 +42,8 @@ async def test_killed_workers_finish_every_post_and_repeat_none(
     chance = random.Random(6)
     async with throwaway_weir(services, tmp_path) as weir:
         stage = await staged(weir, in_flight=20)
-        everybody = users()
         requests = [
-            a_request(everybody[number % USERS], number, REFUSED if number % 7 == 0 else "")
-            for number in range(POSTS)
+            a_request(number, REFUSED if number % 7 == 0 else "") for number in range(POSTS)
         ]
         await stage.stream.ask(*requests)
         finished: dict[str, int] = {}

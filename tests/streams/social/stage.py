@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import cache
 from time import monotonic
 from typing import Final
 from uuid import uuid4
@@ -59,7 +60,7 @@ class Stage:
     async def seconds(self) -> float:
         """From the first of POSTS requests by USERS, all at once, to the last; all must be done."""
         await self._warm()
-        requests = _requests(POSTS)
+        requests = [a_request(number) for number in range(POSTS)]
         missing = {each.post_id for each in requests}
         messages = [(each.user_id.encode(), each.model_dump_json().encode()) for each in requests]
         topic = self.weir.topic(GENERATION_REQUESTS.name)
@@ -79,7 +80,7 @@ class Stage:
 
     async def _warm(self) -> None:
         """Both workers have made as many posts as they make at once: connections are there."""
-        requests = _requests(2 * self._in_flight)
+        requests = [a_request(number) for number in range(2 * self._in_flight)]
         await self.stream.ask(*requests)
         await self.stream.results(*requests)
 
@@ -95,7 +96,8 @@ async def staged(weir: Weir, in_flight: int) -> Stage:
     return stage
 
 
-def users() -> list[str]:
+@cache
+def _users() -> tuple[str, ...]:
     """As many on each partition, so that both workers have the same to do."""
     found: dict[int, list[str]] = {number: [] for number in range(USER_PARTITIONS)}
     number = 0
@@ -105,18 +107,14 @@ def users() -> list[str]:
         mine = found[partition_for(name.encode(), USER_PARTITIONS)]
         if len(mine) < USERS // USER_PARTITIONS:
             mine.append(name)
-    return [name for names in found.values() for name in names]
+    return tuple(name for names in found.values() for name in names)
 
 
-def _requests(count: int) -> list[GenerationRequest]:
-    everybody = users()
-    return [a_request(everybody[number % USERS], number) for number in range(count)]
-
-
-def a_request(user: str, number: int, script: str = "") -> GenerationRequest:
+def a_request(number: int, script: str = "") -> GenerationRequest:
+    """Of one of USERS, each in turn; `script`: words for the fake."""
     return GenerationRequest(
         post_id=uuid4(),
-        user_id=user,
+        user_id=_users()[number % USERS],
         issued_at=datetime.now(UTC),
         prompt=f"post {number} {uuid4()} {script}".strip(),
     )
