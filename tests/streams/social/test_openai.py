@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from annotated_types import Le
+from obstore.store import LocalStore
 
 from deploy.local.ports import free_port
 from schemas.generation import GenerationProgress
 from schemas.metrics.social import CALLS, COST, ERRORS, RETRIES
 from schemas.posts import MAX_VARIANTS
+from streams.social.generator import Generator, Outcome
+from streams.social.object_storage import ObjectStorage
 from streams.social.openai_provider import MAX_CONNECTIONS
 from streams.social.provider import ProviderFailure, Tally
 from streams.social.settings import SocialSettings
@@ -211,24 +215,62 @@ def test_there_is_a_connection_for_every_call_of_all_posts_that_may_be_in_flight
 
 
 async def test_finished_parts_are_not_made_again_after_a_kill(tmp_path: Path) -> None:
-    job = a_job("espresso", variants=3)
+    # Of each kind the first call has no answer by then: what is answered is also kept.
     fake = FakeOpenAI()
+    job = a_job("espresso [caption:slow] [picture:slow]", variants=3)
     async with generating(tmp_path, fake) as generator:
-        finished = asyncio.Event()
+        kept: list[GenerationProgress] = []
+        all_but_the_slow = asyncio.Event()
 
         def report(step: GenerationProgress) -> None:
-            if step.variant == 2 and (step.caption or step.picture):
-                finished.set()
+            if step.caption or step.picture:
+                kept.append(step)
+            if len(kept) == 4:
+                all_but_the_slow.set()
 
-        making = asyncio.create_task(generator.generate(job, report))
-        await finished.wait()
-        making.cancel()
-        await asyncio.gather(making, return_exceptions=True)
-        await generator.finish()
+        await _killed(asyncio.create_task(generator.generate(job, report)), all_but_the_slow)
         result = (await generator.generate(job, ignored)).result
     assert result.state == "done"
     assert sum(each.calls for each in result.usage) == 6
-    assert fake.finished.total() == 6
+    assert (fake.begun.total(), fake.finished.total()) == (8, 6)
+
+
+async def test_what_is_answered_is_kept_though_it_is_killed_meanwhile(tmp_path: Path) -> None:
+    fake = FakeOpenAI()
+    job = a_job("espresso")
+    storage = _HeldStorage(LocalStore(tmp_path / "media", mkdir=True))
+    async with providing(fake) as provider:
+        generator = Generator(provider, storage, lambda: datetime.now(UTC))
+        await _killed(asyncio.create_task(generator.generate(job, ignored)), storage.asked_for_both)
+        storage.released.set()
+        await generator.finish()
+        result = (await generator.generate(job, ignored)).result
+    assert result.state == "done"
+    assert fake.begun == {"caption espresso": 1, "picture espresso": 1}
+
+
+class _HeldStorage(ObjectStorage):
+    """Creates nothing until it is released, which may be once a caption and a picture are there."""
+
+    def __init__(self, store: LocalStore) -> None:
+        super().__init__(store)
+        self._asked = 0
+        self.asked_for_both = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def create(self, path: str, content: bytes) -> bool:
+        self._asked += 1
+        if self._asked == len(KINDS):
+            self.asked_for_both.set()
+        await self.released.wait()
+        return await super().create(path, content)
+
+
+async def _killed(making: asyncio.Task[Outcome], when: asyncio.Event) -> None:
+    await when.wait()
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
 
 
 async def test_of_two_that_make_a_post_one_decides(tmp_path: Path) -> None:
