@@ -73,10 +73,9 @@ class Generator:
         What can not be made fails in the result. Raises Retryable when the media store does not
         work; what is finished by then is not made again.
         """
-        known = await self._journal.remembered(job)
+        known = await self._journal.begin(job)
         if known.outcome is not None:
             return Outcome(known.outcome, found=True)
-        await self._journal.begin(job)
         self._tell(job, report)
         attempts = await asyncio.gather(
             *(self._variant(job, number, known, report) for number in range(1, job.variants + 1)),

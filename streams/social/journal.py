@@ -75,15 +75,19 @@ class Journal:
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage
 
-    async def remembered(self, job: GenerationJob) -> Remembered:
-        """What earlier attempts at this job left behind."""
+    async def begin(self, job: GenerationJob) -> Remembered:
+        """What earlier attempts at this job left behind.
+
+        Shows too that something can be stored, before anything is paid for.
+        """
         folder = _folder(job)
+        # Who is first need not look for anything.
+        if await self._storage.create(f"{folder}/{BEGUN}", b""):
+            return Remembered(None, {}, {})
         names = {
             path.rpartition("/")[2]: path
             for path in await self._storage.below(folder, limit=MAX_UNREADABLE + 17)
         }
-        if not names:
-            return Remembered(None, {}, {})
         outcome = await self._outcome(folder) if _outcome_name(1) in names else None
         captions: dict[int, CaptionPart] = {}
         pictures: dict[int, PicturePart] = {}
@@ -96,10 +100,6 @@ class Journal:
                     picture = await self._read(path, PicturePart)
                     pictures |= {number: picture} if picture else {}
         return Remembered(outcome, captions, pictures)
-
-    async def begin(self, job: GenerationJob) -> None:
-        """Shows that something can be stored, before anything is paid for."""
-        await self._storage.write(f"{_folder(job)}/{BEGUN}", b"")
 
     async def keep_caption(self, job: GenerationJob, number: int, part: CaptionPart) -> CaptionPart:
         """Stores it; returns what is stored, which another may have been first with."""

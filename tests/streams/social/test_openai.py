@@ -250,7 +250,7 @@ async def test_what_is_answered_is_kept_though_it_is_killed_meanwhile(tmp_path: 
 
 
 class _HeldStorage(ObjectStorage):
-    """Creates nothing until it is released, which may be once a caption and a picture are there."""
+    """Keeps no part until it is released, which may be once a caption and a picture are there."""
 
     def __init__(self, store: LocalStore) -> None:
         super().__init__(store)
@@ -259,10 +259,11 @@ class _HeldStorage(ObjectStorage):
         self.released = asyncio.Event()
 
     async def create(self, path: str, content: bytes) -> bool:
-        self._asked += 1
-        if self._asked == len(KINDS):
-            self.asked_for_both.set()
-        await self.released.wait()
+        if path.rpartition("/")[2].startswith(KINDS):
+            self._asked += 1
+            if self._asked == len(KINDS):
+                self.asked_for_both.set()
+            await self.released.wait()
         return await super().create(path, content)
 
 
