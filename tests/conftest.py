@@ -4,11 +4,16 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from tests.services import Services, started_services
 from tests.weir import Weir, throwaway_weir
+
+# How long an example takes says how much else the machine has to do.
+hypothesis.settings.register_profile("weir")
+hypothesis.settings.load_profile("weir")
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """The fake of Stripe behaves as Stripe does, to the real `stripe` package."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -34,6 +34,12 @@ Json = Any
 
 # They open sockets, though they need neither Kafka nor ClickHouse.
 pytestmark = [pytest.mark.services, pytest.mark.timeout(60)]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def changed(params: Json, **change: Json) -> Json:
@@ -274,14 +280,14 @@ async def test_the_same_key_at_once_is_a_conflict() -> None:
 
 
 async def test_work_goes_on_when_its_caller_left() -> None:
-    async with connected(FakeStripe(delay=0.6), patience=0.2) as api:
-        with pytest.raises(stripe.APIConnectionError):
-            await api.report("a")
+    async with connected(FakeStripe(delay=3)) as api:
+        leaving = asyncio.create_task(api.report("a"))
+        await _until(lambda: api.fake.locks.most_at_once == 1)
+        leaving.cancel()
+        await _until(lambda: api.fake.locks.left == 1)
         with pytest.raises(stripe.RateLimitError):
             await api.report("b")
-        deadline = monotonic() + 5
-        while not (await api.state())["counted"] and monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        await _until(lambda: not api.fake.locks.left)
         state = await api.state()
         assert (state["counted"], state["overlaps"], state["abandoned_overlaps"]) == (1, 0, 1)
 

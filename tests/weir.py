@@ -165,11 +165,12 @@ class Weir:
                 kept.process = start()
 
         async def ready() -> bool:
-            return any("worker ready" in line for line in self.processes[-1].last_lines())
+            return any("worker ready" in line for line in kept.process.last_lines())
 
-        await self.eventually(ready, within=120)
+        # From the start: on a Kafka that is slow it may ask to be started again at once.
         kept.keeping = asyncio.create_task(keep())
         self._kept.append(kept)
+        await self.eventually(ready, within=120)
         return kept
 
     async def start_api(self, environment: Mapping[str, str] | None = None) -> ManagedProcess:
@@ -341,10 +342,12 @@ async def lag_of(weir: Weir, group: str, topics: Sequence[Topic]) -> int:
             for topic in topics
             for number in range(topic.partitions)
         ]
-        ends = await consumer.end_offsets(partitions)
+        # Before the ends: what is written between counts as lag, and lag of one partition is not
+        # made up for by another.
         committed = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        ends = await consumer.end_offsets(partitions)
         return sum(
-            ends[each] - (max(0, committed[each].offset) if each in committed else 0)
+            max(0, ends[each] - (max(0, committed[each].offset) if each in committed else 0))
             for each in partitions
         )
     finally:

@@ -124,7 +124,7 @@ def zones_and_starts(draw: st.DrawFn) -> tuple[str, datetime]:
     return name, min(max(start, EPOCH), END - timedelta(days=1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(zones_and_starts(), st.sampled_from(INTERVALS[:3]), st.integers(1, 3 * 3_600_000), st.data())
 def test_short_ranges_are_as_a_walk_by_fifteen_seconds_finds_them(
     where: tuple[str, datetime], interval: Interval, length: int, data: st.DataObject
@@ -140,7 +140,7 @@ def test_short_ranges_are_as_a_walk_by_fifteen_seconds_finds_them(
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(zones_and_starts(), st.sampled_from(INTERVALS[1:4]), st.integers(1, 8 * 86_400_000))
 def test_days_and_weeks_are_as_a_walk_by_minutes_finds_them(
     where: tuple[str, datetime], interval: Interval, length: int
@@ -155,7 +155,7 @@ def test_days_and_weeks_are_as_a_walk_by_minutes_finds_them(
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(zones_and_starts(), st.sampled_from(INTERVALS), st.integers(1, 400), st.floats(0, 1))
 def test_long_ranges_have_one_key_in_each_bucket_and_another_across_each_boundary(
     where: tuple[str, datetime], interval: Interval, buckets: int, more: float
@@ -372,7 +372,7 @@ def test_the_limit_itself_is_answered_and_one_more_is_not(interval: Interval) ->
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(zones_and_starts(), st.sampled_from(INTERVALS[:4]), st.floats(0.9, 300))
 def test_the_interval_that_is_offered_is_the_finest_that_fits(
     where: tuple[str, datetime], interval: Interval, times: float
@@ -389,7 +389,7 @@ def test_the_interval_that_is_offered_is_the_finest_that_fits(
         assert int(said.split("at least ")[1].split(" ")[0].replace(",", "")) > MAX_BUCKETS
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(zones_and_starts(), st.sampled_from(COARSE), st.integers(1, 900))
 def test_no_more_buckets_are_claimed_than_there_are(
     where: tuple[str, datetime], interval: Interval, buckets: int

@@ -152,7 +152,7 @@ def chosen(
 
 
 @given(start=st.none() | moments, end=st.none() | moments, event_type=event_types)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 async def test_a_summary_is_what_a_slow_count_gives_in_any_range(
     filled: Weir, start: datetime | None, end: datetime | None, event_type: str | None
 ) -> None:
@@ -206,7 +206,7 @@ async def test_pages_visit_each_event_once_newest_first(filled: Weir, limit: int
     user_id=st.none() | st.sampled_from(["u-1", "same", "nobody"]),
     limit=st.integers(20, 1_000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 async def test_filters_choose_exactly(
     filled: Weir,
     start: datetime | None,

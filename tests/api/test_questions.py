@@ -292,7 +292,7 @@ limits = st.sampled_from([None, None, 1, 3, 10_000])
 
 
 @given(range_=open_ranges(), by=st.sampled_from(DIMENSIONS), asked=filters(), limit=limits)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 async def test_a_breakdown_by_any_dimension(
     filled: Weir, range_: Range, by: str, asked: dict[str, str], limit: int | None
 ) -> None:
@@ -306,7 +306,7 @@ async def test_a_breakdown_by_any_dimension(
 
 
 @given(range_=open_ranges(), asked=filters(), limit=limits)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 async def test_a_summary(
     filled: Weir, range_: Range, asked: dict[str, str], limit: int | None
 ) -> None:
@@ -320,7 +320,7 @@ async def test_a_summary(
 
 
 @given(range_=ranges(), asked=filters())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 # Nothing is before 1970, and less than a millisecond is not before anything.
 @example((EPOCH, EPOCH + HOUR), {})
 @example((EDGES[0] - timedelta(microseconds=100), EDGES[0] + timedelta(microseconds=100)), {})
@@ -398,7 +398,7 @@ def around(edge: int, interval: str, zone: str, length: timedelta) -> dict[str, 
 
 
 @given(question=series(), asked=filters())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example(SUB_MILLISECOND, {})
 @example({**SUB_MILLISECOND, "group_by": "path"}, {"bots": "include"})
 @example(around(0, "hour", "Europe/Berlin", 30 * HOUR), {})

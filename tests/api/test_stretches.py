@@ -94,7 +94,7 @@ def series(draw: st.DrawFn) -> list[int]:
     )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(series())
 @example([0, END])
 @example([0, 1])
@@ -106,7 +106,7 @@ def test_each_instant_is_in_the_coarsest_unit_that_fits_its_bucket(boundaries: l
     assert_covers(cover(boundaries), boundaries)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(
         ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "Africa/Monrovia"]

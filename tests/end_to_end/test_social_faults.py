@@ -52,10 +52,12 @@ async def test_killed_workers_finish_every_post_and_repeat_none(
             await stage.weir.eventually(partial(stage.has_ended, least))
             victim = number % 2
             os.killpg(stage.workers[victim].pid, signal.SIGKILL)
+            # What is decided now must not be asked for again. Its calls are counted after that: the
+            # other worker goes on, and what has a result has made all of its calls.
+            ended = await stage.ended()
             calls = await stage.calls()
-            # What is decided now must not be asked for again.
             prompts = {str(each.post_id): each.prompt for each in requests}
-            for post_id in await stage.ended():
+            for post_id in ended:
                 prompt = prompts[post_id]
                 finished.setdefault(prompt, begun(calls, prompt))
             await stage.workers[victim].stop(5)

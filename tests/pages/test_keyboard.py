@@ -64,6 +64,7 @@ async def test_a_view_is_chosen_narrowed_and_read_as_a_table(shown: Weir, browse
         await expect(page.get_by_label("Range")).to_have_value("90d")
         await tab_to(page, "Referrer")
         await page.keyboard.press("ArrowRight")
+        await expect(page.get_by_role("button", name="Germany")).to_be_visible()
         await tab_to(page, "Germany")
         await page.keyboard.press("Enter")
         await expect(views).to_have_text("2")

@@ -86,7 +86,7 @@ def fields(event: WireEvent) -> tuple[object, ...]:
 
 
 @given(documents)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_what_the_fast_lane_takes_the_slow_lane_takes_as_the_same(document: object) -> None:
     try:
         data = orjson.dumps(document)
@@ -100,7 +100,7 @@ def test_what_the_fast_lane_takes_the_slow_lane_takes_as_the_same(document: obje
 
 
 @given(documents)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_what_the_slow_lane_makes_is_taken_by_the_fast_lane(document: object) -> None:
     try:
         data = orjson.dumps(document)
@@ -120,7 +120,7 @@ def test_any_bytes_are_an_event_or_an_explanation(data: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_damaged_events_never_raise_anything_else(data: st.DataObject) -> None:
     message = bytearray(orjson.dumps({**VALID, "metadata": {"a": [1, {"b": "c"}]}}))
     for _ in range(data.draw(st.integers(1, 4))):

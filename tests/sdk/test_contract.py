@@ -42,7 +42,7 @@ class _Route:
         self.path = path
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     path=any_text,
     root_path=any_text,

@@ -101,8 +101,10 @@ async def test_what_failed_is_sent_again_under_the_same_ids() -> None:
 async def test_what_is_given_up_is_dropped_and_may_be_in_doubt(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    kept = Kept(answers=[Unavailable("slow", in_doubt=True), *[Unavailable("away")] * 50])
-    client = quiet_client(kept, give_up_after=0.5)
+    # The second time it is told to wait for longer than it may take.
+    away = Unavailable("away", retry_after=60)
+    kept = Kept(answers=[Unavailable("slow", in_doubt=True), away])
+    client = quiet_client(kept, give_up_after=30)
     client.enqueue("page_view", "/")
     await client.close()
     assert (client.counts.sent, client.counts.dropped, client.counts.in_doubt) == (0, 1, 1)
@@ -232,15 +234,16 @@ async def test_an_awaited_event_is_told_when_the_client_stops() -> None:
 
 
 class SlowToStop(Kept):
-    """Takes a while to stop, and says when it began to."""
+    """Takes a while to stop, in seconds, and says when it began to."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.3) -> None:
         super().__init__()
+        self._seconds = seconds
         self.stopping = threading.Event()
 
     async def stop(self) -> None:
         self.stopping.set()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(self._seconds)
         await super().stop()
 
 
@@ -261,7 +264,8 @@ async def test_what_comes_while_the_client_closes_is_delivered_all_the_same() ->
 
 
 async def test_what_cannot_wait_for_the_end_of_closing_is_refused_in_time() -> None:
-    transport = SlowToStop()
+    # Nearly as long as a transport gets.
+    transport = SlowToStop(0.9)
     client = quiet_client(transport)
     await client.page_view("/")
     closing = asyncio.create_task(client.close())

@@ -90,6 +90,11 @@ class Locks:
         self.most_at_once = 0
         self._working: dict[tuple[str, str], tuple[web.Request, str]] = {}
 
+    @property
+    def left(self) -> int:
+        """Calls that are still worked on though their callers left."""
+        return sum(request.transport is None for request, _ in self._working.values())
+
     @contextmanager
     def held(self, event: MeterEvent, request: web.Request, key: str) -> Iterator[None]:
         """Raises Refused: 429 when locked, 409 when by a call with the same idempotency key."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -20,7 +21,7 @@ from schemas.api_keys import ApiKey, create_key
 from schemas.key_messages import AnyKey
 from schemas.servers import KafkaSettings
 from schemas.sites import create_site
-from tests.services import Services
+from tests.services import Services, local_services
 from tests.weir import Weir, throwaway_weir
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -225,8 +226,7 @@ async def test_a_connection_that_hangs_hides_a_revocation_for_less_than_5_s(
         for connection in followed[0]._client._conns.values():
             connection._writer.transport.pause_reading()
         await write_key(weir.kafka, revoked(key))
-        assert await until(lambda: book.find(presented) is None) < 5
-        assert book.problem() is None
+        assert await until(lambda: book.find(presented) is None and book.problem() is None) < 5
         assert len(followed) == 2
 
 
@@ -241,8 +241,17 @@ async def test_without_its_topic_it_says_what_to_do(weir: Weir) -> None:
 
 @pytest.mark.services
 async def test_while_kafka_is_away_it_goes_on_with_what_it_knows(
-    weir: Weir, services: Services
+    tmp_path: Path,
 ) -> None:
+    # Of its own: what others started on the shared one would have to start again.
+    async with (
+        local_services(tmp_path / "services") as services,
+        throwaway_weir(services, tmp_path) as weir,
+    ):
+        await _kafka_is_killed(weir, services)
+
+
+async def _kafka_is_killed(weir: Weir, services: Services) -> None:
     presented, key = await created(weir)
     async with KeyBook(weir.kafka) as book:
         await until(lambda: book.ready)

@@ -157,7 +157,7 @@ def after(world: World, now: datetime) -> Account:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories())
 def test_decisions_add_up_to_the_account_and_a_rebuild_makes_it_again(
     history: list[QuotaCommand],
@@ -185,7 +185,7 @@ def test_decisions_add_up_to_the_account_and_a_rebuild_makes_it_again(
     assert after(world, now) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories())
 def test_a_rebuild_anywhere_goes_unnoticed_by_all_that_follows(history: list[QuotaCommand]) -> None:
     whole, broken = World(), World()
@@ -199,7 +199,7 @@ def test_a_rebuild_anywhere_goes_unnoticed_by_all_that_follows(history: list[Quo
         assert found.model_copy(update=ids) == expected.model_copy(update=ids)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories(most=15), histories(most=15), histories(most=15))
 def test_after_a_rebuild_however_late_the_ledger_adds_up_to_the_account_for_ever(
     before: list[QuotaCommand], meanwhile: list[QuotaCommand], later: list[QuotaCommand]

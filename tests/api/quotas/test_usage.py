@@ -193,6 +193,7 @@ async def test_a_ledger_adds_up_to_its_account(edge: Weir) -> None:
     await change(user, "top-ups", {"count": 30, "lasts": "used"})
     await spent(user, 50)
     await change(user, "refunds", {"spend_id": spend_id})
+    await items(user, 4)
     document = await listed(an_admin(edge), path)
     assert document["agrees"], document
     # Of the top-up ten are used; what was refunded is the plan's.

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.services
 async def test_a_command_that_nobody_decided_about_is_charged_once_when_sent_again(
     weir: Weir,
 ) -> None:
-    await weir.start_api()
+    await weir.start_api({"WEIR_QUOTA_TIMEOUT": "1.5"})
     user = somebody(weir)
 
     start = monotonic()

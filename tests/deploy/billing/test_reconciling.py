@@ -524,7 +524,7 @@ SCENARIOS: dict[str, Callable[[World, int, int], object]] = {
 }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(SCENARIOS)), st.integers(1, 4), st.integers(8, 10)),

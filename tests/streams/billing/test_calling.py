@@ -45,10 +45,10 @@ def a_report(customer: str = "cus_1") -> Report:
 
 
 @asynccontextmanager
-async def account_at(fake: FakeStripe) -> AsyncIterator[StripeAccount]:
+async def account_at(fake: FakeStripe, seconds: float = 1) -> AsyncIterator[StripeAccount]:
     async with served(fake) as url:
         settings = StripeSettings(stripe_key=SecretStr(KEY), stripe_base=url)
-        async with opened_stripe(settings, seconds=1) as client:
+        async with opened_stripe(settings, seconds=seconds) as client:
             yield StripeAccount(client)
 
 
@@ -80,11 +80,13 @@ async def test_nothing_is_sent_once_the_time_for_it_is_over() -> None:
 )
 async def test_who_gives_up_knows_whether_stripe_may_have_done_it(fault: str, kind: str) -> None:
     before = shown_here("billing")
-    fake, calling = FakeStripe(), Calling(10, utc_now)
+    fake, end = FakeStripe(), utc_now()
+    early, late = end - timedelta(seconds=1), end + timedelta(seconds=1)
+    calling = Calling(10, lambda: late if fake.calls.total() >= 2 else early)
     fake.faults.script([Fault.of(fault) for _ in range(20)])
-    async with account_at(fake) as account:
+    async with account_at(fake, seconds=30) as account:
         with pytest.raises(GivenUp) as caught:
-            await told(calling, account, a_report(), utc_now() + timedelta(seconds=1))
+            await told(calling, account, a_report(), end)
     assert caught.value.told is (fault != "429")
     after = shown_here("billing")
     failed = after.value(FAILURES, call=WHAT, kind=kind) - before.value(FAILURES, kind=kind)

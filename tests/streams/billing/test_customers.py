@@ -112,7 +112,7 @@ async def last_plan(statuses: Sequence[str], order: Sequence[int]) -> PlanChange
     return plans[-1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.sampled_from(STATUSES), min_size=1, max_size=10),
     st.permutations(range(len(TYPES))),

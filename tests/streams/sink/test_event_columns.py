@@ -92,7 +92,7 @@ def messages(draw: st.DrawFn, *, odd: bool) -> Message:
     st.lists(messages(odd=False), min_size=1, max_size=5),
     st.lists(messages(odd=True), max_size=1),
 )
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 def test_columns_and_single_events_give_the_same_rows(
     topic: Topic, usual: list[Message], odd: list[Message]
 ) -> None:

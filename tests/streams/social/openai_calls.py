@@ -1,6 +1,6 @@
 """The real provider, and a generator with it, before a fake of OpenAI."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ def a_job(prompt: str, variants: int = 1) -> GenerationJob:
 
 @asynccontextmanager
 async def providing(
-    fake: FakeOpenAI, key: str = KEY, patience: float = PATIENCE
+    fake: FakeOpenAI, key: str = KEY, patience: Mapping[Kind, float] | None = None
 ) -> AsyncIterator[OpenAIProvider]:
     async with served(fake) as url, providing_at(url, key, patience) as provider:
         yield provider
@@ -45,10 +45,15 @@ async def providing(
 
 @asynccontextmanager
 async def providing_at(
-    url: str, key: str = KEY, patience: float = PATIENCE
+    url: str, key: str = KEY, patience: Mapping[Kind, float] | None = None
 ) -> AsyncIterator[OpenAIProvider]:
+    """`patience`: seconds for calls of a kind where PATIENCE is too much."""
+    seconds = dict.fromkeys(KINDS, PATIENCE) | dict(patience or {})
     settings = GeneratorSettings(
-        api_key=key, base_url=url, text_timeout=patience, image_timeout=patience
+        api_key=key,
+        base_url=url,
+        text_timeout=seconds["caption"],
+        image_timeout=seconds["picture"],
     )
     async with opened_openai(settings, first_pause=0.01) as provider:
         yield provider
@@ -56,7 +61,7 @@ async def providing_at(
 
 @asynccontextmanager
 async def generating(
-    folder: Path, fake: FakeOpenAI, patience: float = PATIENCE
+    folder: Path, fake: FakeOpenAI, patience: Mapping[Kind, float] | None = None
 ) -> AsyncIterator[Generator]:
     async with providing(fake, patience=patience) as provider:
         storage = ObjectStorage(LocalStore(folder / "media", mkdir=True))

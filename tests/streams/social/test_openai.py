@@ -24,7 +24,6 @@ from tests.scrapes import shown_here
 from tests.streams.social.openai_calls import (
     KINDS,
     MODELS,
-    PATIENCE,
     Kind,
     a_job,
     ask,
@@ -122,7 +121,7 @@ async def test_each_failure_ends_in_its_state_after_its_number_of_calls(
     # The other kind succeeds: what fails first ends both, so only one can be counted.
     job = a_job(f"espresso {script}".replace("[", f"[{kind}:"))
     other = "picture" if kind == "caption" else "caption"
-    patience = 0.3 if reason == "provider_timeout" else PATIENCE
+    patience: dict[Kind, float] = {kind: 0.5} if reason == "provider_timeout" else {}
     before = shown_here("social")
     async with generating(tmp_path, fake, patience=patience) as generator:
         result = (await generator.generate(job, ignored)).result

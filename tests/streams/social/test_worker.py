@@ -204,6 +204,15 @@ async def test_a_second_worker_takes_over_half_of_the_users_and_repeats_nothing(
         workers.append(
             weir.start_social({**settings, "WEIR_SOCIAL_DIR": str(weir.folder / "other")})
         )
+
+        async def takes_part() -> bool:
+            # As many more as two workers make meanwhile: there is work until it has joined.
+            more = [a_request(a_user()) for _ in range(5)]
+            requests.extend(more)
+            await stream.ask(*more)
+            return "post decided" in workers[1].log.read_text()
+
+        await weir.eventually(takes_part, within=120, process=workers[1])
         results = await stream.results(*requests)
         assert {each.state for each in results} == {"done"}
         assert all(each.running for each in workers)

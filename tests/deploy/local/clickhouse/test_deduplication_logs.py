@@ -210,6 +210,6 @@ def test_a_full_window_over_thousands_of_parts_takes_a_moment(tmp_path: Path) ->
     for block in range(0, 20_000, 15):
         table.parts(f"202601_{block}_{block + 9}_1")
         table.parts(*(f"202601_{own}_{own}_0" for own in range(block + 10, block + 15)))
-    started = time.monotonic()
+    started = time.process_time()
     assert mend_deduplication_logs(tmp_path) == 0
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1

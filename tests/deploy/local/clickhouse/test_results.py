@@ -295,7 +295,7 @@ def test_the_same_query_id_runs_once(clickhouse: EmbeddedClickHouse, client: Cli
     async def both() -> list[int]:
         async with asyncio.timeout(20):
             first = await asyncio.create_subprocess_exec(
-                *("curl", "-sS", "--max-time", "3"),
+                *("curl", "-sS", "--max-time", "60"),
                 *(f"{clickhouse.url}/?query_id=same", "-d", _LONG),
             )
             assert await asyncio.to_thread(eventually, lambda: _running(client, "40000000000") == 1)
