@@ -1,5 +1,6 @@
 """What lies between two offsets of a log: messages, or only marks of transactions."""
 
+from statistics import median
 from time import monotonic
 
 import pytest
@@ -34,14 +35,17 @@ async def test_marks_of_transactions_are_passed_without_waiting_for_messages(wei
             return set((await log.ends_of(places)).values()) == {end}
 
         await weir.eventually(all_marked)
-        began = monotonic()
+        took = []
         for _ in range(10):
             for partition in range(USER_PARTITIONS):
                 # Messages have even offsets, marks odd ones.
-                assert await log.is_empty(topic, partition, end - 1, end)
-                assert await log.is_empty(topic, partition, 1, 2)
+                for mark in (end - 1, 1):
+                    began = monotonic()
+                    assert await log.is_empty(topic, partition, mark, mark + 1)
+                    took.append(monotonic() - began)
                 assert not await log.is_empty(topic, partition, end - 2, end)
                 assert not await log.is_empty(topic, partition, 0, end)
-        assert monotonic() - began < 10 * USER_PARTITIONS * 0.1
+        # The middle one: other tests hold single ones up.
+        assert median(took) < 0.05
     finally:
         await log.stop()
