@@ -1,6 +1,7 @@
 """Social posts as they lie on Kafka: requests, jobs that are paid for, progress, results."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid5
 
@@ -156,6 +157,8 @@ def refund_id_for(user_id: str, post_id: UUID) -> UUID:
     return uuid5(_NAMESPACE, f"refund:{len(user_id)}:{user_id}:{post_id}")
 
 
+# Each object of a post asks for it.
+@lru_cache(maxsize=4_096)
 def generation_id(user_id: str, post_id: UUID) -> UUID:
     """What identifies a post among all users', each of whom may have used the same `post_id`."""
     return uuid5(_NAMESPACE, f"generation:{len(user_id)}:{user_id}:{post_id}")

@@ -5,10 +5,11 @@ import struct
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar, overload
 
+import openai
 from openai.types import ImagesResponse
-from openai.types.responses import ParsedResponse
+from openai.types.responses import ParsedResponse, ResponseOutputItem
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from schemas.prices import Tokens
@@ -25,14 +26,25 @@ _Kind = TypeVar("_Kind")
 
 
 class RawAnswer(Protocol):
-    """What the package makes of any answer that is no error."""
+    """What the package makes of any answer that is no error.
+
+    `parse` makes a type of the package's of the body, read as `to`, else as the call says.
+    """
 
     @property
     def content(self) -> bytes:
         """The body, as it came."""
 
-    def parse(self) -> object:
-        """The body as a type of the package's; what that is of follows from the call."""
+    @overload
+    def parse(self, *, to: type[_Kind]) -> _Kind: ...
+    @overload
+    def parse(self) -> object: ...
+
+
+class _Output(openai.BaseModel):
+    """All that is read of an answer with a caption: the rest takes as long as this again."""
+
+    output: list[ResponseOutputItem]
 
 
 class Unusable(Exception):
@@ -119,7 +131,7 @@ def caption_of(answer: RawAnswer) -> str:
     if incomplete is not None and incomplete.reason == "content_filter":
         raise ProviderFailure("content_refused", REFUSED)
     with _reading():
-        response = _of(ParsedResponse, answer.parse())
+        response = _of(ParsedResponse, answer.parse(to=_Output))
         parsed = response.output_parsed
         if parsed is not None and parsed.caption.strip():
             return str(parsed.caption)
