@@ -12,7 +12,7 @@ from tests.services import Services, started_services
 from tests.weir import Weir, throwaway_weir
 
 # How long an example takes says how much else the machine has to do.
-hypothesis.settings.register_profile("weir")
+hypothesis.settings.register_profile("weir", deadline=None)
 hypothesis.settings.load_profile("weir")
 
 

@@ -1,7 +1,7 @@
 """The fake of Stripe behaves as Stripe does, to the real `stripe` package."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +23,7 @@ from tests.stripe_fake import (
     snapshot_event,
     thin_event,
 )
+from tests.until import until
 
 HOUR, DAY = 3600, 86_400
 # Newer than 35 days at any time of the test, and at the start of a UTC day.
@@ -34,12 +35,6 @@ Json = Any
 
 # They open sockets, though they need neither Kafka nor ClickHouse.
 pytestmark = [pytest.mark.services, pytest.mark.timeout(60)]
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def changed(params: Json, **change: Json) -> Json:
@@ -282,12 +277,14 @@ async def test_the_same_key_at_once_is_a_conflict() -> None:
 async def test_work_goes_on_when_its_caller_left() -> None:
     async with connected(FakeStripe(delay=3)) as api:
         leaving = asyncio.create_task(api.report("a"))
-        await _until(lambda: api.fake.locks.most_at_once == 1)
+        await until(lambda: api.fake.locks.most_at_once == 1)
         leaving.cancel()
-        await _until(lambda: api.fake.locks.left == 1)
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        await until(lambda: api.fake.locks.left == 1)
         with pytest.raises(stripe.RateLimitError):
             await api.report("b")
-        await _until(lambda: not api.fake.locks.left)
+        await until(lambda: not api.fake.locks.left)
         state = await api.state()
         assert (state["counted"], state["overlaps"], state["abandoned_overlaps"]) == (1, 0, 1)
 

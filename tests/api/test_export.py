@@ -443,7 +443,7 @@ async def test_an_export_beyond_its_time_breaks_off(exporting: Weir) -> None:
     try:
         async with opened(exporting, **MANY) as answer:
             # Who reads nothing holds it up, however long it may take.
-            await exporting.eventually(broken_off, within=30, process=api)
+            await exporting.eventually(broken_off, within=10, process=api)
             with pytest.raises(aiohttp.ClientPayloadError):
                 await answer.read()
         await exporting.eventually(partial(running, exporting, 0), within=10)

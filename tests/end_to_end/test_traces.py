@@ -330,17 +330,20 @@ async def test_lines_of_the_log_have_the_trace_of_what_they_tell_of(traced: Trac
     )
 
     assert status == 200
-    decided: dict[str, str] = {}
+    lines: list[str] = []
 
     async def told() -> bool:
         # What a process said is in its log a moment later, and may be half a line then.
-        for process in traced.weir.processes:
-            for line in process.last_lines(200):
-                if parent.trace_id in line and '"post decided"' in line and line.endswith("}"):
-                    decided.update(orjson.loads(line))
-        return bool(decided)
+        lines[:] = [
+            line
+            for process in traced.weir.processes
+            for line in process.last_lines(200)
+            if parent.trace_id in line and '"post decided"' in line and line.endswith("}")
+        ]
+        return bool(lines)
 
     await traced.weir.eventually(told)
+    [decided] = map(orjson.loads, lines)
     assert len(decided["span_id"]) == 16
     # Nobody recorded it, and it has a name all the same.
     assert traced.collector.of_trace(parent.trace_id) == []

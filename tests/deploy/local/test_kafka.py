@@ -216,7 +216,7 @@ async def test_acknowledged_messages_survive_sigkill_and_another_port(start: Sta
     assert await _stored(kafka) == [b"one", b"two"]
 
     await _produce(kafka, [b"three"])
-    assert await process.stop(deadline=60) == 143  # Java's exit code for SIGTERM, not a kill
+    assert await process.stop(deadline=5) == 143  # Java's exit code for SIGTERM, not a kill
     kafka, process = await start(free_port())
     assert await _stored(kafka) == [b"one", b"two", b"three"]
 

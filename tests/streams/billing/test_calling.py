@@ -1,7 +1,7 @@
 """How calls to Stripe wait, give up, and tell what is wrong, against the fake of Stripe."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,6 +17,7 @@ from streams.billing.calling import Calling, GivenUp
 from streams.billing.reports import Report, micros, planned
 from tests.scrapes import shown_here
 from tests.stripe_fake import KEY, FakeStripe, Fault, served
+from tests.until import until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(60)]
 
@@ -50,12 +51,6 @@ async def account_at(fake: FakeStripe, seconds: float = 1) -> AsyncIterator[Stri
         settings = StripeSettings(stripe_key=SecretStr(KEY), stripe_base=url)
         async with opened_stripe(settings, seconds=seconds) as client:
             yield StripeAccount(client)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Within the test's own deadline."""
-    while not condition():  # noqa: ASYNC110, what is waited for tells nobody
-        await asyncio.sleep(0.01)
 
 
 async def told(calling: Calling, account: StripeAccount, report: Report, end: datetime) -> None:
