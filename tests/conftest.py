@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
+from tests.forked_process import fork_server
 from tests.services import Services, started_services
 from tests.weir import Weir, throwaway_weir
 
@@ -32,8 +33,9 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     """Kafka and ClickHouse for the whole run, on free ports, in a temporary folder."""
-    async with started_services(tmp_path_factory.mktemp("services")) as running:
-        yield running
+    with fork_server():
+        async with started_services(tmp_path_factory.mktemp("services")) as running:
+            yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")

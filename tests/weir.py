@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from deploy.topics import create_topics
 from schemas.servers import ClickHouseSettings, KafkaSettings
 from schemas.topics import TOPICS, Topic
 from streams.group.process import EX_TEMPFAIL
+from tests.forked_process import process_of
 from tests.services import Services
 
 FIRST_PAUSE = 0.02
@@ -134,9 +134,9 @@ class Weir:
         """A process with this Weir's environment, started; stopped at the test's end."""
         number = len(self.processes)
         name = f"{number}-{command[-1].replace('/', '_')}"
-        process = ManagedProcess(
+        process = process_of(
             name,
-            [sys.executable, *command],
+            command,
             log=self.folder / f"{name}.log",
             environment={**self.environment, **(environment or {})},
         )

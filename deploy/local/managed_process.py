@@ -50,7 +50,7 @@ class ManagedProcess:
 
     @property
     def running(self) -> bool:
-        return self._popen is not None and not self._ended.done()
+        return self._was_started and not self._ended.done()
 
     @property
     def returncode(self) -> int | None:
@@ -100,7 +100,7 @@ class ManagedProcess:
 
         None when it was never started.
         """
-        if self._popen is None:
+        if not self._was_started:
             return None
         self.terminate()
         try:
@@ -112,6 +112,10 @@ class ManagedProcess:
 
     def last_lines(self, count: int = 20) -> list[str]:
         return last_lines(self.log, count)
+
+    @property
+    def _was_started(self) -> bool:
+        return self._popen is not None
 
     @property
     def _has_number(self) -> bool:
