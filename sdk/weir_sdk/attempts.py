@@ -36,6 +36,7 @@ class Attempts:
         self._transport = transport
         self._tally = tally
         self._stopping = stopping
+        self._not_before = 0.0
         self._started = False
         self._starting = asyncio.Lock()
 
@@ -55,6 +56,7 @@ class Attempts:
                 reason = str(error)
                 in_doubt = in_doubt or error.in_doubt
                 asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+                self._not_before = time.monotonic() + asked
             except TimeoutError:
                 reason, asked = "Weir did not answer in time", 0.0
                 in_doubt = in_doubt or sending
@@ -70,6 +72,15 @@ class Attempts:
             pause = min(2 * pause, LONGEST_PAUSE)
             self._tally.report(time.monotonic())
             await self._pause(wait)
+
+    async def wait_as_asked(self) -> None:
+        """Returns when Weir wants to be asked again, or the host stops.
+
+        A batch that could not wait so long is given up; those behind it are not.
+        """
+        left = self._not_before - time.monotonic()
+        if left > 0 and not self._stopping.is_set():
+            await self._pause(left)
 
     async def _start_transport(self) -> None:
         async with self._starting:

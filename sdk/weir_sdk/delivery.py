@@ -20,6 +20,8 @@ from weir_sdk.transport import Transport
 from weir_sdk.worker import LONGEST_END, Worker
 
 _START_AGAIN_SECONDS: Final = 1.0
+_GRACE_SECONDS: Final = 0.5
+"""The thread says why an event was not confirmed, and is given so long for it."""
 
 
 class Delivery:
@@ -59,7 +61,7 @@ class Delivery:
                 raise self._refused(message, "no thread could be started")
             confirmed = worker.submit(message, left)
             if confirmed is not None:
-                await asyncio.wrap_future(confirmed)
+                await self._confirmed(confirmed, message, left + _GRACE_SECONDS)
                 return
             if left <= 0:
                 raise self._refused(message, "the client was closing")
@@ -123,16 +125,36 @@ class Delivery:
 
     def _start_locked(self) -> Worker | None:
         if self._worker is None and time.monotonic() >= self._start_again_at:
-            worker = Worker(self._transport, self.options, self.waiting, self.tally, self._ended)
             try:
+                worker = Worker(
+                    self._transport, self.options, self.waiting, self.tally, self._ended
+                )
                 worker.start()
-            except RuntimeError:
-                # No thread is to be had, or the interpreter ends.
+            except (RuntimeError, OSError):
+                # No thread or no file is to be had, or the interpreter ends.
                 self._start_again_at = time.monotonic() + _START_AGAIN_SECONDS
             else:
                 self._worker = worker
                 atexit.register(self.stop_and_wait)
         return self._worker
+
+    async def _confirmed(self, confirmed: Future[None], message: Message, within: float) -> None:
+        """As `deliver`, also while the thread stands still, as for a name that nobody resolves.
+
+        The thread does not: it delivers the event all the same once it can.
+        """
+        answer = asyncio.wrap_future(confirmed)
+        try:
+            await asyncio.wait({answer}, timeout=within)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        if not answer.done():
+            answer.add_done_callback(_noticed)
+            raise WeirUnavailable(
+                "Weir did not answer in time", event_id=message.event_id, in_doubt=True
+            )
+        answer.result()
 
     def _refused(self, message: Message, why: str) -> WeirUnavailable:
         with self.tally.lock:
@@ -151,6 +173,12 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _noticed(answer: asyncio.Future[None]) -> None:
+    """Nobody waits for it any more: asyncio need not say that its error was never looked at."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _wait(ended: Future[None], seconds: float) -> None:

@@ -63,7 +63,10 @@ class Worker:
         tally: Tally,
         ended: Callable[["Worker"], None],
     ) -> None:
-        """`ended` is called from the thread, as the last thing before `has_ended` is set."""
+        """`ended` is called from the thread, as the last thing before `has_ended` is set.
+
+        Raises OSError when no file is to be had for its event loop.
+        """
         self._options = options
         self._tally = tally
         self._waiting = waiting
@@ -183,6 +186,7 @@ class Worker:
                 full = len(self._waiting) >= self._options.batch_size
                 if not (self._popped < due or full or self._stopping.is_set()):
                     break
+                await self._attempts.wait_as_asked()
                 if batch := self._take():
                     await self._deliver(batch)
             self._tally.report(time.monotonic())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -109,6 +110,45 @@ async def test_what_is_given_up_is_dropped_and_may_be_in_doubt(
     await client.close()
     assert (client.counts.sent, client.counts.dropped, client.counts.in_doubt) == (0, 1, 1)
     assert "1 dropped: away" in caplog.text
+
+
+class Timed(Kept):
+    """Notes when it was asked."""
+
+    def __init__(self, answers: Sequence[Unavailable]) -> None:
+        super().__init__(answers=list(answers))
+        self.times: list[float] = []
+        self.asked_first = threading.Event()
+        self.asked_again = threading.Event()
+
+    async def send(self, batch: Sequence[Message]) -> Outcome:
+        self.times.append(monotonic())
+        (self.asked_again if self.asked_first.is_set() else self.asked_first).set()
+        return await super().send(batch)
+
+
+async def test_who_is_told_to_wait_for_longer_than_a_batch_may_keeps_what_comes_meanwhile() -> None:
+    timed = Timed([Unavailable("too often", retry_after=1)])
+    client = WeirClient(transport=timed, flush_interval=0.02, give_up_after=0.2)
+    client.enqueue("page_view", "/given-up")
+    assert await asyncio.to_thread(timed.asked_first.wait, 10)
+    given = [client.enqueue("page_view", f"/{number}") for number in range(3)]
+    assert await asyncio.to_thread(timed.asked_again.wait, 10)
+    await client.close()
+    assert timed.times[1] - timed.times[0] >= 1
+    assert ids(timed)[1:] == given
+    assert (client.counts.sent, client.counts.dropped) == (3, 1)
+
+
+async def test_who_stops_does_not_wait_as_it_was_told() -> None:
+    timed = Timed([Unavailable("too often", retry_after=60)])
+    client = WeirClient(transport=timed, flush_interval=0.02, give_up_after=0.2)
+    client.enqueue("page_view", "/given-up")
+    assert await asyncio.to_thread(timed.asked_first.wait, 10)
+    client.enqueue("page_view", "/last")
+    async with asyncio.timeout(5):
+        await client.close()
+    assert (client.counts.sent, client.counts.dropped) == (1, 1)
 
 
 async def test_a_refusal_is_not_tried_again() -> None:
@@ -220,6 +260,61 @@ async def test_an_awaited_event_says_why_it_was_not_taken() -> None:
     assert unavailable.value.in_doubt
     assert holds(client)
     await client.close()
+
+
+class Frozen(Kept):
+    """Holds its whole thread, as a name that nobody resolves does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    async def start(self) -> None:
+        self.goes_on.wait(30)
+
+
+async def test_an_awaited_event_is_answered_in_time_while_the_thread_stands_still() -> None:
+    frozen = Frozen()
+    client = quiet_client(frozen)
+    began = monotonic()
+    with pytest.raises(WeirUnavailable, match="in time") as unavailable:
+        await client.page_view("/", within=0.2)
+    assert monotonic() - began < 10
+    assert unavailable.value.in_doubt
+    frozen.goes_on.set()
+    await client.close()
+    # In doubt, as was said: it was delivered, and its id makes it count once.
+    assert ids(frozen) == [unavailable.value.event_id]
+    assert (client.counts.recorded, client.counts.sent) == (1, 1)
+
+
+async def test_a_process_without_a_file_left_keeps_its_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Kept()
+    client = quiet_client(kept)
+    with monkeypatch.context() as patch:
+
+        def refuse() -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        patch.setattr(asyncio, "SelectorEventLoop", refuse)
+        first = client.enqueue("page_view", "/")
+        with pytest.raises(WeirUnavailable, match="no thread"):
+            await client.page_view("/awaited", within=0.1)
+        second = client.enqueue("page_view", "/")
+        assert (client.counts.recorded, client.counts.buffered) == (3, 2)
+
+    async def start_again() -> None:
+        while not kept.batches:
+            await asyncio.sleep(0.05)
+            given.append(client.enqueue("page_view", "/"))
+            await client.close()
+
+    given = [first, second]
+    await asyncio.wait_for(start_again(), 10)
+    assert ids(kept) == given
+    assert holds(client)
 
 
 async def test_an_awaited_event_is_told_when_the_client_stops() -> None:

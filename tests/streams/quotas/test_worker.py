@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import aiohttp
@@ -31,7 +32,6 @@ pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
 @dataclass
 class Worker:
     weir: Weir
-    process: ManagedProcess
     port: int
 
 
@@ -42,7 +42,8 @@ async def worker(
     """A worker for all tests of this module; each has users of its own."""
     async with throwaway_weir(services, tmp_path_factory.mktemp("quotas")) as weir:
         port = free_port()
-        yield Worker(weir, weir.start_quotas({"WEIR_QUOTAS_PORT": str(port)}), port)
+        await weir.keep(partial(weir.start_quotas, {"WEIR_QUOTAS_PORT": str(port)}))
+        yield Worker(weir, port)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -90,7 +90,7 @@ async def staged(weir: Weir, in_flight: int) -> Stage:
     port = free_port()
     weir.process(["-m", "tests.openai_fake", str(port), str(DELAY)])
     stage = Stage(weir, port, in_flight)
-    weir.start_quotas()
+    await weir.keep(weir.start_quotas)
     stage.workers = [stage.start(number) for number in range(2)]
     await weir.eventually(stage.ready, within=120)
     return stage

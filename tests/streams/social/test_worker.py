@@ -43,8 +43,8 @@ async def stream(
     services: Services, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stream]:
     async with throwaway_weir(services, tmp_path_factory.mktemp("social")) as weir:
-        weir.start_quotas()
-        weir.start_social()
+        await weir.keep(weir.start_quotas)
+        await weir.keep(weir.start_social)
         yield Stream(weir)
 
 
@@ -125,8 +125,8 @@ async def test_a_post_that_fails_is_refunded_once(
     services: Services, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     async with throwaway_weir(services, tmp_path_factory.mktemp("failing")) as weir:
-        weir.start_quotas()
-        weir.start_social({"WEIR_STUB_FAILURES": "1"})
+        await weir.keep(weir.start_quotas)
+        await weir.keep(partial(weir.start_social, {"WEIR_STUB_FAILURES": "1"}))
         stream, user = Stream(weir), a_user()
         request = a_request(user, variants=3)
         await stream.ask(request)
@@ -148,7 +148,7 @@ async def test_killed_workers_leave_no_post_out_and_make_none_twice(
 ) -> None:
     async with throwaway_weir(services, tmp_path_factory.mktemp("killed")) as weir:
         stream = Stream(weir)
-        weir.start_quotas()
+        await weir.keep(weir.start_quotas)
         settings = {
             "WEIR_STUB_DELAY": "0.5",
             "WEIR_STUB_FAILURES": "0.3",
@@ -191,7 +191,7 @@ async def test_a_second_worker_takes_over_half_of_the_users_and_repeats_nothing(
 ) -> None:
     async with throwaway_weir(services, tmp_path_factory.mktemp("shared")) as weir:
         stream = Stream(weir)
-        weir.start_quotas()
+        await weir.keep(weir.start_quotas)
         settings = {"WEIR_STUB_DELAY": "0.3", "WEIR_GENERATIONS_IN_FLIGHT": "5"}
         workers = [weir.start_social({**settings, "WEIR_SOCIAL_DIR": str(weir.folder / "one")})]
         requests = [a_request(a_user(), f"post {number}") for number in range(120)]
@@ -236,7 +236,7 @@ async def test_requests_are_charged_while_many_jobs_wait(
 ) -> None:
     async with throwaway_weir(services, tmp_path_factory.mktemp("waiting")) as weir:
         stream = Stream(weir)
-        weir.start_quotas()
+        await weir.keep(weir.start_quotas)
         worker = weir.start_social({"WEIR_STUB_DELAY": "60", "WEIR_GENERATIONS_IN_FLIGHT": "2"})
         requests = [a_request(a_user()) for _ in range(300)]
         await stream.ask(*requests)
