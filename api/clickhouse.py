@@ -28,6 +28,9 @@ Row = Sequence[object]
 
 # Too many queries, timeout, memory: the question is fine, the server is not now.
 _OVERLOADED: Final = frozenset({159, 160, 202, 209, 241, 439})
+# A server of several cannot be reached, or one is ending: end of file in mid-answer, unknown host,
+# no free connection, network, aborted, no try to connect succeeded, cancelled, no shard available.
+_ENDING: Final = frozenset({32, 198, 203, 210, 236, 279, 394, 519})
 # Unknown database, unknown table, unknown column: migrations are not there (yet).
 _NOT_MIGRATED: Final = frozenset({47, 60, 81})
 _DATABASE: Final = {"db.system.name": "clickhouse", "db.operation.name": "SELECT"}
@@ -257,6 +260,8 @@ def _problem(code: int | None) -> Problem | None:
         return unavailable(_REFUSED)
     if code in _OVERLOADED:
         return unavailable("ClickHouse is overloaded; ask again")
+    if code in _ENDING:
+        return unavailable("a server of ClickHouse's is away or ending; ask again")
     if code in _NOT_MIGRATED:
         return NotMigrated()
     return unavailable(_AWAY) if code is None else None

@@ -135,6 +135,19 @@ class PostBoard:
         """Where a user's post stands; None: nothing was heard of it lately."""
         return self._posts.get(generation_id(user_id, post_id))
 
+    def newer(self, stored: PostState) -> PostState:
+        """As the board has it where ClickHouse has no result yet.
+
+        A post that waited for longer than the board remembers is known by its steps alone: what
+        was asked for is ClickHouse's to say.
+        """
+        state = self.state_of(stored.user_id, stored.post_id)
+        if stored.result is not None or state is None:
+            return stored
+        if state.options is None:
+            return replace(state, options=stored.options, requested_at=stored.requested_at)
+        return state
+
     def watched(self) -> int:
         """How many posts are watched now."""
         return len(self._changed)

@@ -89,7 +89,7 @@ async def list_posts(
     page = found[: question.limit]
     next_cursor = page[-1][0].text() if len(found) > len(page) else None
     base_url = base_url_of(request, waits.public_url)
-    items = [post_document(_newer(board, state), base_url) for _, state in page]
+    items = [post_document(board.newer(state), base_url) for _, state in page]
     return table_response(
         request,
         {"items": items, "next_cursor": next_cursor},
@@ -131,21 +131,13 @@ async def found_post(
     if state is not None and state.result is not None and state.options is not None:
         return state
     stored = await stored_post(clickhouse, user_id, post_id)
-    if stored is not None and stored.result is not None:
-        board.ended(stored.result)
-        return stored
-    if state is None or state.options is None:
-        state = stored or state
+    if stored is not None:
+        if stored.result is not None:
+            board.ended(stored.result)
+        return board.newer(stored)
     if state is None:
         raise no_such_post()
     return state
-
-
-def _newer(board: PostBoard, stored: PostState) -> PostState:
-    """As the board has it where ClickHouse has no result yet."""
-    if stored.result is not None:
-        return stored
-    return board.state_of(stored.user_id, stored.post_id) or stored
 
 
 def _shown(request: Request, state: PostState, waits: SocialWaits) -> Response:

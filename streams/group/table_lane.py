@@ -206,7 +206,9 @@ class TableLane:
                 await self._put(flights)
                 for flight in flights:
                     for key, _ in flight.puts:
-                        if self._over[key][1] is flight:
+                        # A flight may put twice under one key: the last one counts.
+                        over = self._over.get(key)
+                        if over is not None and over[1] is flight:
                             del self._over[key]
             self._erase(flights)
             self._changed.extend(flights)

@@ -110,11 +110,13 @@ class WorkLane:
             await self._change()
 
     def close(self) -> None:
-        """Drops what is not done."""
+        """Drops what is not done; who waits for room sees that there is some, and no lane."""
         self._beginning.cancel()
         for each in self._tasks:
             if each.begun is not None:
                 each.begun.cancel()
+        self._tasks.clear()
+        self._changed.set()
 
     async def _change(self) -> None:
         self._changed.clear()

@@ -1,7 +1,7 @@
 """Decides about each command that Faust hands over; what follows goes on the partition's lane."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -155,15 +155,18 @@ class Accountant:
         if body is None:
             return Flight(case.event, case.record)
         outcome = Outcome.decode(case.record.offset, body)
+        decision = QuotaDecision.model_validate_json(outcome.decision)
         entries = outcome.remembered
-        if isinstance(case.command, Restore):
-            entries = (*_entries(case, self._step(case, None, {}))[:-1], *entries)
+        if isinstance(case.command, Restore) and decision.applied:
+            # It was found to fit; the account that it says it replaces is not there any more.
+            anew = case.command.model_copy(update={"replaces": None})
+            step = self._step(replace(case, command=anew), None, {})
+            entries = (*_entries(case, step)[:-1], *entries)
         puts: list[Put] = []
         for key, value in entries:
             current = case.lane.get(key)
             if current is None or is_older(current, value, case.place.topic_id):
                 puts.append((key, value))
-        decision = QuotaDecision.model_validate_json(outcome.decision)
         outputs = self._leaving(case, decision, outcome.decision)
         return Flight(case.event, case.record, puts, outputs, case.user_key, outcome.encoded())
 

@@ -37,10 +37,11 @@ def restore(asked: Asked, command: Restore) -> Step:
         crossed=frozenset(command.crossed),
         changes=command.changes,
     )
-    remembered = [_remembered(each) for each in command.remembered]
+    # Oldest first: of what was sent again after the loss, and decided twice, the later decision.
+    remembered = {each.command_id: _remembered(each) for each in command.remembered}
     return asked.restored(
         at(account, asked.moment),
-        [each for each in remembered if each.keep_until > asked.moment],
+        [each for each in remembered.values() if each.keep_until > asked.moment],
     )
 
 

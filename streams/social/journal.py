@@ -29,6 +29,10 @@ FOLDER: Final = "generations"
 KEPT: Final = timedelta(days=45)
 """Longer than a command is remembered: no job of a post that is swept can come any more."""
 
+ANOTHER: Final = timedelta(days=30)
+"""A job that is charged anew and was asked for so much later is another post under the same id:
+commands are remembered for 35 days, outcomes for some more."""
+
 BEGUN: Final = "begun"
 HOURS: Final = 24
 MAX_UNREADABLE: Final = 8
@@ -89,6 +93,9 @@ class Journal:
             for path in await self._storage.below(folder, limit=MAX_UNREADABLE + 17)
         }
         outcome = await self._outcome(folder) if _outcome_name(1) in names else None
+        if outcome is not None and _is_of_another_post(job, outcome):
+            await self._begin_anew(folder, names)
+            return Remembered(None, {}, {})
         captions: dict[int, CaptionPart] = {}
         pictures: dict[int, PicturePart] = {}
         if outcome is None:
@@ -138,6 +145,16 @@ class Journal:
             await self._storage.delete(over[start : start + DELETED_AT_ONCE])
         return len(over)
 
+    async def _begin_anew(self, folder: str, names: Mapping[str, str]) -> None:
+        """Deletes what is there of another post; its outcome last, by which it is known."""
+        # As old as this post: the sweep goes by it.
+        await self._storage.write(f"{folder}/{BEGUN}", b"")
+        of_outcomes = [path for name, path in names.items() if name.startswith("outcome")]
+        parts = [names[name] for name in names if name != BEGUN and names[name] not in of_outcomes]
+        for paths in (parts, of_outcomes):
+            if paths:
+                await self._storage.delete(paths)
+
     async def _outcome(self, folder: str) -> GenerationResult | None:
         for turn in range(1, MAX_UNREADABLE + 1):
             path = f"{folder}/{_outcome_name(turn)}"
@@ -169,6 +186,10 @@ def _parsed(path: str, content: bytes, kind: type[_Stored]) -> _Stored | None:
         # and still need it; the next name in line decides then.
         log.warning("unreadable object passed over", path=path, bytes=len(content))
         return None
+
+
+def _is_of_another_post(job: GenerationJob, outcome: GenerationResult) -> bool:
+    return not job.repeated and job.requested_at - outcome.requested_at >= ANOTHER
 
 
 def _folder(job: GenerationJob) -> str:

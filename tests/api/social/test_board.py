@@ -120,6 +120,19 @@ def test_a_job_that_only_asks_again_says_nothing_of_how_the_post_stands() -> Non
     assert board.state_of(ALICE, post_id) is None
 
 
+def test_what_was_asked_for_is_known_of_a_post_that_the_board_has_only_steps_of() -> None:
+    board, post_id = a_board(), uuid4()
+    options = a_job(post_id).options()
+    stored = PostState(post_id, ALICE, options=options, requested_at=NOW)
+    assert board.newer(stored) == stored
+    says(board, "generation-progress", a_step(post_id, "Espresso!"))
+    state = board.newer(stored)
+    assert (state.state, state.captions) == ("generating", {1: "Espresso!"})
+    assert (state.options, state.requested_at) == (options, NOW)
+    ended = PostState(post_id, ALICE, "failed", options, NOW, result=a_result(post_id))
+    assert board.newer(ended) == ended
+
+
 def test_a_key_that_the_quota_refused_may_be_paid_for_later() -> None:
     board, post_id = a_board(), uuid4()
     refusal = a_result(post_id).model_copy(update={"credits_charged": 0, "credits_refunded": 0})

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 from typing import Final
 from uuid import uuid4
 
+import pytest
 from obstore.store import LocalStore
 
 from schemas.generation import GenerationJob, GenerationProgress
@@ -61,6 +63,64 @@ async def test_who_asks_again_on_another_day_gets_the_same_post(tmp_path: Path) 
     assert found.found
     assert found.result == first.result
     assert provider.calls == 2
+
+
+async def test_who_pays_again_weeks_later_under_the_same_key_gets_another_post(
+    tmp_path: Path,
+) -> None:
+    provider = Counting()
+    generator = a_generator(tmp_path, provider)
+    job = a_job()
+    first = await generator.generate(job, ignored)
+    for file in (tmp_path / FOLDER).rglob("*"):
+        os.utime(file, (0, 0))
+    # Five weeks later the account does not know the key any more, and charges it.
+    later = job.model_copy(
+        update={"requested_at": NOON + timedelta(days=36), "prompt": "tea", "variants": 2}
+    )
+    second = await generator.generate(later, ignored)
+    assert not second.found
+    assert len(second.result.variants) == 2
+    captions = {each.caption for each in (*first.result.variants, *second.result.variants)}
+    assert len(captions) == 3
+    # From now on it is this one, whoever asks: also when the old job is read once more.
+    repeated = later.model_copy(update={"repeated": True})
+    for each in (later, repeated, job):
+        found = await generator.generate(each, ignored)
+        assert (found.found, found.result) == (True, second.result)
+    assert provider.calls == 6
+    # All of it is remembered for as long as this post is.
+    assert await generator.sweep() == 0
+    assert all(each.stat().st_mtime for each in (tmp_path / FOLDER).rglob("*") if each.is_file())
+
+
+async def test_a_kill_while_another_post_begins_leaves_nothing_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Counting()
+    job = a_job()
+    await a_generator(tmp_path, provider).generate(job, ignored)
+    later = job.model_copy(update={"requested_at": NOON + timedelta(days=36)})
+    whole = ObjectStorage.delete
+    for deletions in (0, 1):
+        left = iter(range(deletions))
+
+        async def delete(self: ObjectStorage, paths: list[str], left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise Killed
+            await whole(self, paths)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ObjectStorage, "delete", delete)
+            with pytest.raises(Killed):
+                await a_generator(tmp_path, provider).generate(later, ignored)
+    assert provider.calls == 2
+    result = (await a_generator(tmp_path, provider).generate(later, ignored)).result
+    assert [each.caption for each in result.variants] == ["caption 3"]
+
+
+class Killed(Exception):
+    """Here the worker ends."""
 
 
 async def test_a_request_that_says_an_old_time_is_remembered_as_long(tmp_path: Path) -> None:
