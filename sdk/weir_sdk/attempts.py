@@ -80,6 +80,7 @@ class Attempts:
         """
         left = self._not_before - time.monotonic()
         if left > 0 and not self._stopping.is_set():
+            self._tally.report(time.monotonic())
             await self._pause(left)
 
     async def _start_transport(self) -> None:
