@@ -1,10 +1,12 @@
 """Records are read whatever their headers' names are, by C code and by Python."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from aiokafka.consumer import fetcher
@@ -72,6 +74,22 @@ def test_the_same_without_c_code() -> None:
         check=False,
     )
     assert "4 passed" in done.stdout, done.stdout
+
+
+_READS_NO_RECORDS = {"deploy/billing/sink_progress.py"}
+
+
+def test_whoever_makes_a_consumer_reads_such_names() -> None:
+    root = Path(__file__).parents[2]
+    without = set()
+    for package in ("api", "deploy", "schemas", "streams"):
+        for path in (root / package).rglob("*.py"):
+            code = path.read_text()
+            if re.search(r"\bAIOKafkaConsumer\(|\bfaust\.App\b", code) and not re.search(
+                r"^ +read_(lenient|slim)_records\(\)$", code, re.MULTILINE
+            ):
+                without.add(path.relative_to(root).as_posix())
+    assert without == _READS_NO_RECORDS
 
 
 @pytest.fixture
