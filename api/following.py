@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from schemas.lenient_records import read_lenient_records
 from schemas.servers import KafkaSettings
 
 log = structlog.get_logger()
@@ -75,6 +76,7 @@ class TopicFollower:
         patience: float = REQUEST_SECONDS,
     ) -> None:
         """`topics`: their names in the registry. `patience`: seconds that an answer may take."""
+        read_lenient_records()
         self._settings = settings
         self._kafka = f"Kafka at {settings.bootstrap_servers}"
         self._topics = tuple(settings.topic(name) for name in topics)

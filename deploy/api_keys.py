@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from schemas.api_keys import ApiKey, ApiKeyUse
 from schemas.key_messages import AnyKey, decode_key
+from schemas.lenient_records import read_lenient_records
 from schemas.server_problems import kafka_away
 from schemas.servers import KafkaSettings
 from schemas.sites import Site
@@ -45,6 +46,7 @@ class Listing:
 
 async def read_keys(settings: KafkaSettings) -> Listing:
     """All keys and sites and their uses. Raises KafkaAway or TopicsMissing."""
+    read_lenient_records()
     listing = Listing()
     consumer = AIOKafkaConsumer(
         **settings.client_arguments(),

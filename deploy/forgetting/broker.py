@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from pydantic import BaseModel
 
+from schemas.lenient_records import read_lenient_records
 from schemas.partitioning import partition_for
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
@@ -158,6 +159,7 @@ async def _patience(place: TopicPartition) -> AsyncIterator[None]:
 @asynccontextmanager
 async def opened_broker(settings: KafkaSettings) -> AsyncIterator[Broker]:
     """Raises aiokafka's KafkaError, or TopicsMissing."""
+    read_lenient_records()
     server = settings.client_arguments()
     admin = AIOKafkaAdminClient(**server)
     # As the workers read, to whom what a transaction has not ended is not there yet.

@@ -9,6 +9,7 @@ from faust.tables.manager import TableManager
 from faust.types import TransportT
 from faust.types.auth import CredentialsT
 
+from schemas.lenient_records import read_lenient_records
 from schemas.servers import KafkaClientArguments, KafkaSettings
 from streams.group.lease import Lease
 from streams.group.transport import LeasingTransport
@@ -67,6 +68,7 @@ class GroupApp(faust.App):
         drains: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`topics`: their names on the cluster. `drains`: see LeasingTransport."""
+        read_lenient_records()
         self._lease = lease
         self._drains = drains
         self.begins: dict[str, dict[int, int]] = {topic: {} for topic in topics}

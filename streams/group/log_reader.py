@@ -7,6 +7,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from schemas.lenient_records import read_lenient_records
 from schemas.servers import KafkaSettings
 
 LOOK_MS: Final = 10
@@ -18,6 +19,7 @@ class LogReader:
     """Asks one thing at a time; connects when it is first asked."""
 
     def __init__(self, settings: KafkaSettings) -> None:
+        read_lenient_records()
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._asking = asyncio.Lock()

@@ -5,7 +5,10 @@ import asyncio
 import pytest
 
 from api.replies import Replies, RepliesUnavailable
+from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER
+from schemas.topics import REPLIES
 from tests.api.replying import a_decision, a_result, ready, reply_to, within, write
+from tests.unreadable_names import UNREADABLE, send_together
 from tests.weir import Weir
 
 pytestmark = pytest.mark.services
@@ -43,6 +46,29 @@ async def test_a_request_for_a_post_gets_a_decision_and_then_a_result(weir: Weir
                 assert await expected.result == result
                 assert await at_once.result == other
             assert at_once.decision.result() == decision
+
+
+async def test_a_header_name_that_is_not_utf8_ends_nothing(weir: Weir) -> None:
+    async with Replies(weir.kafka) as replies:
+        await ready(weir, replies)
+        with replies.expected() as one, replies.expected() as other:
+            decisions = [a_decision(), a_decision()]
+            await send_together(
+                weir.kafka,
+                weir.topic(REPLIES.name),
+                int(dict(one.headers)[REPLY_PARTITION_HEADER]),
+                [
+                    (b"nobody's", b"", [UNREADABLE]),
+                    *(
+                        (dict(each.headers)[REQUEST_ID_HEADER], reply_to(each, decision), headers)
+                        for each, decision, headers in zip(
+                            (one, other), decisions, ([UNREADABLE], []), strict=True
+                        )
+                    ),
+                ],
+            )
+            assert [await within(10, each) for each in (one, other)] == decisions
+        assert replies.problem() is None
 
 
 async def test_before_it_reads_nothing_is_waited_for(weir: Weir) -> None:

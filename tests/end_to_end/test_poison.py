@@ -7,6 +7,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from tests.unreadable_names import READ_AS, UNREADABLE, send_together
 from tests.weir import Weir, all_taken
 
 pytestmark = pytest.mark.services
@@ -57,6 +58,23 @@ async def test_each_poison_is_kept_with_its_place_and_reason_and_its_neighbours_
     expected = [(key or b"", value or b"", reason) for key, value, reason in poison.values()]
     assert sorted(found) == sorted(expected)
     assert len({row[:3] for row in letters}) == len(poison)
+
+
+async def test_a_header_name_that_is_not_utf8_stops_nothing(weir: Weir) -> None:
+    events = [event("page_view") for _ in range(3)]
+    messages = [
+        (*events[0], []),
+        (*events[1], [UNREADABLE]),
+        (b"key", b"{", [UNREADABLE]),
+        (*events[2], []),
+    ]
+    await send_together(weir.kafka, weir.topic("page-views"), 0, messages)
+    sink = weir.start_sink()
+    await weir.eventually(partial(all_taken, weir), process=sink)
+    stored = weir.query("SELECT toString(event_id) FROM events")
+    assert sorted(stored) == sorted((key.decode(),) for key, _ in events)
+    [(reason, headers)] = weir.query("SELECT reason, headers FROM dead_letters")
+    assert (reason, orjson.loads(headers)) == ("not_json", [[READ_AS, "of a producer in C"]])
 
 
 async def test_garbage_among_the_dead_letters_does_not_go_round_for_ever(weir: Weir) -> None:

@@ -9,6 +9,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.topics import QUOTA_ACCOUNTS, USER_PARTITIONS
 from streams.group.log_reader import LogReader
+from tests.unreadable_names import UNREADABLE, send_together
 from tests.weir import Weir
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
@@ -47,5 +48,15 @@ async def test_marks_of_transactions_are_passed_without_waiting_for_messages(wei
                 assert not await log.is_empty(topic, partition, 0, end)
         # The middle one: other tests hold single ones up.
         assert median(took) < 0.05
+    finally:
+        await log.stop()
+
+
+async def test_a_message_whose_header_has_a_name_that_is_not_utf8_is_seen(weir: Weir) -> None:
+    topic = weir.topic(QUOTA_ACCOUNTS.name)
+    await send_together(weir.kafka, topic, 0, [(b"key", b"value", [UNREADABLE])])
+    log = LogReader(weir.kafka)
+    try:
+        assert not await log.is_empty(topic, 0, 0, 1)
     finally:
         await log.stop()

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from deploy.commands.keys import keys
 from schemas.api_keys import is_whole
 from tests.services import Services
+from tests.unreadable_names import UNREADABLE, send_together
 from tests.weir import Json, Weir, throwaway_weir
 
 pytestmark = pytest.mark.services
@@ -137,6 +138,13 @@ async def test_what_edge_processes_pass_over_is_not_listed(weir: Weir) -> None:
     assert key["key_id"] in await listed(weir)
     await weir.produce("api-keys", [(key["key_id"].encode(), None)])
     assert key["key_id"] not in await listed(weir)
+
+
+async def test_a_header_name_that_is_not_utf8_hides_no_key(weir: Weir) -> None:
+    key = await created(weir, "read", "before")
+    await send_together(weir.kafka, weir.topic("api-keys"), 0, [(b"", b"{}", [UNREADABLE])])
+    after = await created(weir, "read", "after")
+    assert {key["key_id"], after["key_id"]} <= (await listed(weir)).keys()
 
 
 @pytest.mark.parametrize(

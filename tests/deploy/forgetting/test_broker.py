@@ -12,6 +12,7 @@ from deploy.forgetting import broker
 from deploy.forgetting.broker import Broker, opened_broker
 from schemas.servers import KafkaSettings
 from schemas.topics import STRIPE_EVENTS, USAGE_LEDGER
+from tests.unreadable_names import UNREADABLE, send_together
 from tests.weir import Weir
 
 
@@ -84,3 +85,11 @@ async def test_marks_of_transactions_need_not_be_read(weir: Weir) -> None:
     finally:
         await producer.stop()
         await reader.stop()
+
+
+@pytest.mark.services
+async def test_a_header_name_that_is_not_utf8_hides_nothing(weir: Weir) -> None:
+    messages = [(b"one", b"1", []), (b"two", b"2", [UNREADABLE]), (b"three", b"3", [])]
+    await send_together(weir.kafka, weir.topic(USAGE_LEDGER.name), 0, messages)
+    async with opened_broker(weir.kafka) as opened:
+        assert await opened.living(USAGE_LEDGER, lambda *_: True) == 3

@@ -18,6 +18,7 @@ from streams.group.places import Place
 from streams.group.topics import describe
 from tests.services import Services
 from tests.streams.billing.stage import Stage, a_conversion, partition_of, staged
+from tests.unreadable_names import UNREADABLE, send_together
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -62,6 +63,22 @@ async def test_a_copy_of_an_event_is_the_same_use(stage: Stage) -> None:
     await stage.convert(next_one)
     await stage.weir.eventually(partial(counted, stage, customer, 106))
     assert (await stage.state())["identifiers"] == calls + 1
+
+
+async def test_a_header_name_that_is_not_utf8_stops_nothing(stage: Stage) -> None:
+    customer, user = a_customer(), f"user-{uuid4()}"
+    conversions = [a_conversion(customer=customer, user=user, value=value) for value in (1, 2, 4)]
+    await send_together(
+        stage.weir.kafka,
+        stage.weir.topic("conversions"),
+        partition_of(user),
+        [
+            (key, value, [UNREADABLE] if number == 1 else [])
+            for number, (key, value) in enumerate(conversions)
+        ],
+    )
+    await stage.weir.eventually(partial(counted, stage, customer, 7))
+    assert all(each.running for each in stage.weir.processes)
 
 
 async def test_use_waits_until_its_customer_is_known(stage: Stage) -> None:

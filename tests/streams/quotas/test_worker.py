@@ -20,10 +20,12 @@ from schemas.generation import GenerationJob, GenerationResult
 from schemas.partitioning import partition_for
 from schemas.posts import PostOptions
 from schemas.quotas import Forget, QuotaThreshold, Refund, TopUp
+from schemas.replies import REPLY_PARTITION_HEADER, REQUEST_ID_HEADER
 from schemas.topics import USER_PARTITIONS
 from streams.quotas.stored import account_key, read_account, remembered_key
 from tests.services import Services
-from tests.streams.quotas.caller import Caller, calling, show, spend, users_of
+from tests.streams.quotas.caller import REPLY_PARTITION, Caller, calling, show, spend, users_of
+from tests.unreadable_names import READ_AS, UNREADABLE, send_together
 from tests.weir import Weir, throwaway_weir
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
@@ -220,6 +222,43 @@ async def test_what_is_no_command_becomes_a_dead_letter_and_stops_nothing(
     await caller.until(all_there)
     assert {place: letters[place].reason for place in sent} == sent
     assert await caller.used(user) == 1
+
+
+async def test_a_header_name_that_is_not_utf8_stops_nothing(worker: Worker, caller: Caller) -> None:
+    user = f"user-{uuid4()}"
+    key, partition = user.encode(), partition_for(user.encode(), USER_PARTITIONS)
+    value = {count: spend(user, count).model_dump_json().encode() for count in (1, 2, 4)}
+    request_id = uuid4()
+    waits = [
+        (REQUEST_ID_HEADER, request_id.bytes),
+        (REPLY_PARTITION_HEADER, str(REPLY_PARTITION).encode()),
+    ]
+    await send_together(
+        worker.weir.kafka,
+        worker.weir.topic("quota-commands"),
+        partition,
+        [
+            (key, value[1], []),
+            (key, value[2], [UNREADABLE, *waits]),
+            (key, b"{", [UNREADABLE]),
+            (key, value[4], []),
+        ],
+    )
+    # It is decided and answered as if it had no such header.
+    assert (await caller.reply(request_id)).quota_used == 3
+    assert await caller.used(user) == 7
+
+    async def letters() -> list[DeadLetter]:
+        found = [
+            DeadLetter.model_validate_json(each.value)
+            for each in await caller.messages("dead-letters")
+        ]
+        return [each for each in found if each.key == user]
+
+    await caller.until(letters)
+    [letter] = await letters()
+    assert (letter.reason, letter.headers) == ("not_json", [(READ_AS, "of a producer in C")])
+    assert all(each.running for each in worker.weir.processes)
 
 
 async def test_health_and_readiness_are_answered(worker: Worker, caller: Caller) -> None:

@@ -14,11 +14,14 @@ import pytest_asyncio
 from deploy.local.managed_process import ManagedProcess
 from schemas.dead_letters import DeadLetter
 from schemas.generation import GenerationJob, GenerationRequest, GenerationResult, refund_id_for
+from schemas.partitioning import partition_for
 from schemas.quotas import QuotaDecision
+from schemas.topics import USER_PARTITIONS
 from streams.group.stalls import CHECK_SECONDS, STANDS_STILL
 from streams.group.work_lane import MAX_IN_LANE
 from tests.services import Services
 from tests.streams.social.stream import Stream
+from tests.unreadable_names import UNREADABLE, send_together
 from tests.weir import throwaway_weir
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
@@ -102,6 +105,23 @@ async def test_what_is_no_request_becomes_a_dead_letter_and_stops_nothing(stream
     letters = await stream.read("dead-letters", DeadLetter)
     reasons = sorted(each.reason for each in letters if each.key in {user, "somebody else"})
     assert reasons == ["invalid_field", "invalid_field", "not_json", "not_json", "wrong_key"]
+
+
+async def test_a_header_name_that_is_not_utf8_stops_nothing(stream: Stream) -> None:
+    user = a_user()
+    requests = [a_request(user) for _ in range(3)]
+    values = [each.model_dump_json().encode() for each in requests]
+    await send_together(
+        stream.weir.kafka,
+        stream.weir.topic("generation-requests"),
+        partition_for(user.encode(), USER_PARTITIONS),
+        [
+            (user.encode(), value, [UNREADABLE] if number == 1 else [])
+            for number, value in enumerate(values)
+        ],
+    )
+    assert {each.state for each in await stream.results(*requests)} == {"done"}
+    assert all(map(is_running, stream.weir.processes))
 
 
 async def test_no_log_says_what_a_prompt_says(stream: Stream) -> None:
