@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXIT_FAILED: Final = 1
 EXIT_NOT_WEIR: Final = 69
 EXIT_TRY_AGAIN: Final = 75
+EXIT_INTERRUPTED: Final = 130
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +37,7 @@ def asked(
 ) -> _Result:
     """The answer to `weir COMMAND`; when there is none, the process ends and says why.
 
-    `again` is added where it may be asked again.
+    `again` is added where it may be asked again, or has to be to know what became of it.
     """
     from deploy.access_log.shown import shown
     from deploy.edge_client import EdgeClient, EdgeSettings, NoAnswer, Refused, checked_url
@@ -53,9 +54,11 @@ def asked(
         return asyncio.run(ask())
     except NoAnswer as error:
         code, problem = EXIT_NOT_WEIR, str(error)
+        if again and error.in_doubt:
+            code, problem = EXIT_TRY_AGAIN, f"{problem} What became of it is not known.{again}"
     except Refused as error:
         code, problem = EXIT_FAILED, shown(str(error))
-        if error.status == 503:
+        if error.status == 503 or (again and error.status >= 500):
             code, problem = EXIT_TRY_AGAIN, f"{problem}{again}"
         elif error.status == 401:
             problem += ". WEIR_TOKEN says which credentials are sent"

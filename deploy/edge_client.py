@@ -46,7 +46,14 @@ def authorization(token: SecretStr) -> dict[str, str]:
 
 
 class NoAnswer(Exception):
-    """What answers there is not Weir, or nothing does; the message says what to do."""
+    """What answers there is not Weir, or nothing does; the message says what to do.
+
+    `in_doubt`: the question may have reached Weir all the same.
+    """
+
+    def __init__(self, problem: str, *, in_doubt: bool = False) -> None:
+        super().__init__(problem)
+        self.in_doubt = in_doubt
 
 
 class Refused(Exception):
@@ -149,18 +156,22 @@ class EdgeClient:
                 # A token goes to no other address.
                 allow_redirects=False,
             ) as answer:
-                status, body = answer.status, await answer.json(content_type=None)
+                status = answer.status
+                body = await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NoAnswer(
                 f"nothing answers at {self._url} ({type(error).__name__}). "
-                "Is Weir running? Set --url or WEIR_URL."
+                "Is Weir running? Set --url or WEIR_URL.",
+                in_doubt=not isinstance(error, aiohttp.ClientConnectorError),
             ) from None
         except ValueError:
-            raise NoAnswer(
-                f"what answers at {self._url} is not Weir. Set --url or WEIR_URL."
-            ) from None
+            body = None
         if not isinstance(body, dict):
-            raise NoAnswer(f"what answers at {self._url} is not Weir. Set --url or WEIR_URL.")
+            raise NoAnswer(
+                f"what answers at {self._url} is not Weir. Set --url or WEIR_URL.",
+                # Of what stands before Weir, and may have asked it.
+                in_doubt=status >= 500,
+            )
         if status >= 300:
             raise Refused(status, str(body.get("detail", f"status {status}")))
         return body

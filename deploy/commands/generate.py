@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from deploy.edge_answers import EXIT_FAILED, EXIT_TRY_AGAIN, Url, asked, fail
+from deploy.edge_answers import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_TRY_AGAIN,
+    Url,
+    asked,
+    fail,
+)
 from schemas.posts import MAX_VARIANTS, Platform, Tone
 
 if TYPE_CHECKING:
     from deploy.edge_client import EdgeClient, Json
     from deploy.picture_files import PictureFiles
-
-_INTERRUPTED = 130
 
 
 def generate(
@@ -61,7 +66,7 @@ def generate(
       0    the captions are shown, the pictures are written
       1    it failed or was refused, and why is said with what is given back
       69   what answers there is not Weir
-      75   it is not there yet: run it again with the key that is named
+      75   it is not there yet, or not known to be: run it again with the key that is named
       130  interrupted; the post goes on: run it again with the key that is named
     """
     from uuid import uuid4
@@ -112,7 +117,7 @@ class _Run:
         except NotWritten as error:
             fail("generate", EXIT_FAILED, f"the post is done, but {error}{self._again}")
         except KeyboardInterrupt:
-            self._still_going(_INTERRUPTED, "interrupted")
+            self._still_going(EXIT_INTERRUPTED, "interrupted")
         self._end(post, files, as_json=as_json)
 
     async def _made(self, client: "EdgeClient") -> "tuple[Json, list[Path]]":

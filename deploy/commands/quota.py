@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from deploy.edge_answers import EXIT_FAILED, EXIT_TRY_AGAIN, Url, asked
+from deploy.edge_answers import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_TRY_AGAIN,
+    Url,
+    asked,
+    fail,
+)
 
 if TYPE_CHECKING:
     from deploy.edge_client import EdgeClient, Json
@@ -70,6 +77,7 @@ def grant(
       1    they are not, and why is said
       69   what answers there is not Weir
       75   whether they are is not known: run it again with the key that is named
+      130  interrupted; the same holds
     """
     document = {"count": count, "lasts": lasts, "reason": reason}
     _print(_changed(url, key, "POST", _path(user, "top-ups"), document), as_json=as_json)
@@ -97,6 +105,7 @@ def refund(
       1    they are not, and why is said
       69   what answers there is not Weir
       75   whether they are is not known: run it again with the key that is named
+      130  interrupted; the same holds
     """
     document = {"spend_id": spend_id, "count": count, "reason": reason}
     answer = _changed(url, key, "POST", _path(user, "refunds"), document)
@@ -134,6 +143,7 @@ def set_plan(
       1    the user is not, and why is said
       69   what answers there is not Weir
       75   whether the user is, is not known: run it again with the key that is named
+      130  interrupted; the same holds
     """
     if (period_start is None) != (period_end is None):
         raise typer.BadParameter("give --period-start and --period-end together, or neither.")
@@ -232,7 +242,10 @@ def _changed(
         return send(path, given, headers)
 
     again = f"\nRun it again with this, and it is done once: --key {name}"
-    return asked("quota", url, change, again=again)
+    try:
+        return asked("quota", url, change, again=again)
+    except KeyboardInterrupt:
+        fail("quota", EXIT_INTERRUPTED, f"interrupted; whether it was done is not known.{again}")
 
 
 def _path(user: str, what: str) -> str:
