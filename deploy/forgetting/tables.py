@@ -5,7 +5,7 @@ salted hash.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -54,24 +54,6 @@ TABLES: Final[tuple[Table, ...]] = (
     # Last: it says whose customers to look for, also after a kill.
     CUSTOMERS,
 )
-
-_LINKED_CUSTOMERS: Final = """
-SELECT customer_id, uniqExact(user_id) = 1
-FROM stripe_customers
-WHERE customer_id IN (
-    SELECT customer_id FROM stripe_customers WHERE user_id IN {users:Array(String)}
-)
-GROUP BY customer_id
--- So that a run does the same in the same order as the one before it.
-ORDER BY customer_id
-"""
-
-_PAYING_CUSTOMERS: Final = """
-SELECT DISTINCT customer_id
-FROM usage_reports
-WHERE user_id IN {users:Array(String)} AND customer_id != ''
-ORDER BY customer_id
-"""
 
 SEEN_AS: Final = """
 SELECT DISTINCT visitor_id
@@ -175,19 +157,6 @@ _PAID_REPORTS: Final = "({of_user}) AND customer_id != '' AND NOT ({own})"
 MENTIONED: Final = """
 SELECT count() FROM event_counts WHERE match(value, {alone:String})
 """
-
-
-def with_customers(questions: Questions, subject: Subject) -> Subject:
-    """The subject with the customers that ClickHouse names now beside those known before.
-
-    Whom two users have been linked to is not the one's alone, and only pays.
-    """
-    rows = questions.rows(_LINKED_CUSTOMERS, subject.by_name())
-    is_own = {str(customer_id): bool(alone) for customer_id, alone in rows}
-    paying = [str(row[0]) for row in questions.rows(_PAYING_CUSTOMERS, subject.by_name())]
-    own = {each for each in (*subject.customers, *is_own) if is_own.get(each, True)}
-    others = {*subject.customers, *subject.paid_by, *is_own, *paying} - own
-    return replace(subject, customers=tuple(sorted(own)), paid_by=tuple(sorted(others)))
 
 
 def mentions(subject: Subject) -> Parameters:

@@ -1,13 +1,16 @@
 """ClickHouse rewrites what there is to rewrite, and is waited for without an open request."""
 
 from collections.abc import Iterator
+from uuid import UUID, uuid4
 
 import pytest
 
 from deploy.billing.clickhouse_questions import Questions, opened_questions
+from deploy.forgetting.customers import with_customers
 from deploy.forgetting.mutations import Mutations, StillRewriting
+from deploy.forgetting.shown import at_stripe
 from deploy.forgetting.subject import Subject
-from deploy.forgetting.tables import EVENTS, REPORTS, TABLES, erase, take_names_off, with_customers
+from deploy.forgetting.tables import EVENTS, REPORTS, TABLES, erase, take_names_off
 from schemas.meters import Meters, MetersSettings, read_meters
 from tests.weir import Weir
 
@@ -36,12 +39,25 @@ def waiting(questions: Questions, seconds: float = 30) -> Mutations:
     return Mutations(questions, cluster=False, say=lambda _: None, seconds=seconds)
 
 
-def report(questions: Questions, user: str, customer: str) -> None:
+def report(questions: Questions, user: str, customer: str, event_id: UUID | None = None) -> None:
     questions.command(
-        "INSERT INTO usage_reports (change_id, report_id, user_id, customer_id) "
-        "SELECT generateUUIDv4(), generateUUIDv4(), {user:String}, {customer:String}",
-        {"user": user, "customer": customer},
+        "INSERT INTO usage_reports (change_id, report_id, event_id, user_id, customer_id) "
+        "SELECT generateUUIDv4(), generateUUIDv4(), {event:Nullable(UUID)}, {user:String}, "
+        "{customer:String}",
+        {"event": event_id and str(event_id), "user": user, "customer": customer},
     )
+
+
+def event(
+    questions: Questions, user: str, metadata: str = "{}", event_type: str = "conversion"
+) -> UUID:
+    event_id = uuid4()
+    questions.command(
+        "INSERT INTO events (event_id, event_type, path, user_id, metadata) "
+        "SELECT {event:UUID}, {type:String}, '/checkout', {user:String}, {metadata:String}",
+        {"event": str(event_id), "type": event_type, "user": user, "metadata": metadata},
+    )
+    return event_id
 
 
 def link(questions: Questions, user: str, customer: str) -> None:
@@ -91,15 +107,45 @@ async def test_what_takes_long_is_waited_for_up_to_a_bound_and_goes_on(
 
 
 def test_customers_are_learnt_beside_those_known_and_shared_ones_only_pay(
-    questions: Questions,
+    questions: Questions, meters: Meters
 ) -> None:
     known = Subject("ann", customers=("cus_before",))
     report(questions, "ann", "cus_company")
     link(questions, "ann", "cus_ann")
     link(questions, "ann", "cus_shared")
     link(questions, "bob", "cus_shared")
-    learnt = with_customers(questions, known)
+    learnt = with_customers(questions, known, meters)
     assert learnt.customers == ("cus_ann", "cus_before")
     assert learnt.paid_by == ("cus_company", "cus_shared")
+    assert learnt.linked == ("cus_shared",)
     assert learnt.salt == known.salt
-    assert with_customers(questions, learnt) == learnt
+    assert with_customers(questions, learnt, meters) == learnt
+
+
+def test_a_customer_that_others_use_is_billed_to_is_not_the_users_alone(
+    questions: Questions, meters: Meters
+) -> None:
+    for company in ("cus_reported", "cus_owing"):
+        # Who checked out is linked; the others' use names the customer.
+        link(questions, "ann", company)
+    report(questions, "bob", "cus_reported")
+    # As without STRIPE_API_KEY: it is stored, and not reported yet.
+    event(questions, "bob", '{"stripe_customer_id":"cus_owing"}')
+    link(questions, "ann", "cus_ann")
+    report(questions, "ann", "cus_ann")
+    report(questions, "", "cus_ann")
+    event(questions, "", '{"stripe_customer_id":"cus_ann"}')
+    # Neither is billed to anybody: what is no meter's, and what a page sent.
+    event(questions, "bob", '{"stripe_customer_id":"cus_ann"}', "page_view")
+    event(questions, "bob", '{"stripe_customer_id":"cus_ann","weir_site":"site_a"}')
+    learnt = with_customers(questions, Subject("ann"), meters)
+    assert learnt.customers == ("cus_ann",)
+    assert learnt.paid_by == learnt.linked == ("cus_owing", "cus_reported")
+    said = at_stripe(learnt)
+    assert [each for each in said if "delete the customer" in each] == [said[0]]
+    assert "cus_ann" in said[0]
+    # Also of one that was the user's alone until now.
+    report(questions, "bob", "cus_ann")
+    learnt = with_customers(questions, learnt, meters)
+    assert learnt.customers == ()
+    assert learnt.linked == ("cus_ann", "cus_owing", "cus_reported")
