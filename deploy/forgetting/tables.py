@@ -12,7 +12,7 @@ from uuid import UUID
 from deploy.billing.clickhouse_questions import Parameters, Questions
 from deploy.forgetting.mutations import Mutations
 from deploy.forgetting.subject import Subject
-from schemas.metadata_members import CUSTOMER
+from schemas.metadata_members import CUSTOMER, SITE
 from schemas.meters import Meters
 
 LETTERS_AT_ONCE: Final = 1_000
@@ -142,17 +142,27 @@ ALTER TABLE events UPDATE
     )
 WHERE {paid}
 """
+_PAID_REPORTS: Final = "({of_user}) AND customer_id != '' AND NOT ({own})"
+# Billed to the customer that the event names, or to one that the user was linked to when it was
+# reported: of that the reports know, so events come before them. What a page sent is not billed;
+# without the member that says so it would be.
 _PAID_EVENTS: Final = f"""
 ({{of_user}}) AND event_type IN {{{{types:Array(String)}}}}
-    AND JSONExtractString(metadata, '{CUSTOMER}') != ''
-    AND NOT ({{own}})
-"""
+    AND NOT JSONHas(metadata, '{SITE}')
+    AND (
+        (JSONExtractString(metadata, '{CUSTOMER}') != '' AND NOT ({{own_named}}))
+        OR event_id IN (
+            SELECT assumeNotNull(event_id)
+            FROM usage_reports
+            WHERE event_id IS NOT NULL AND {_PAID_REPORTS}
+        )
+    )
+"""  # noqa: S608 # all are constants
 
 _PAID_REPORTS_STAY: Final = """
 ALTER TABLE usage_reports UPDATE user_id = ''
 WHERE {paid}
 """
-_PAID_REPORTS: Final = "({of_user}) AND customer_id != '' AND NOT ({own})"
 
 MENTIONED: Final = """
 SELECT count() FROM event_counts WHERE match(value, {alone:String})
@@ -201,15 +211,17 @@ async def take_names_off(
         "types": sorted({each.event_type for each in billed}),
         "kept": sorted({CUSTOMER, *(each.value for each in billed if each.value)}),
     }
-    named = f"JSONExtractString(metadata, '{CUSTOMER}')"
-    for table, paid, customer, stay in (
-        (EVENTS, _PAID_EVENTS, named, _PAID_EVENTS_STAY),
-        (REPORTS, _PAID_REPORTS, "customer_id", _PAID_REPORTS_STAY),
+    for table, paid, stay in (
+        (EVENTS, _PAID_EVENTS, _PAID_EVENTS_STAY),
+        (REPORTS, _PAID_REPORTS, _PAID_REPORTS_STAY),
     ):
         by_name, by_digest = (
             paid.format(
-                of_user=by.format(column=table.user, ids="users"),
-                own=by.format(column=customer, ids="customers"),
+                of_user=by.format(column="user_id", ids="users"),
+                own=by.format(column="customer_id", ids="customers"),
+                own_named=by.format(
+                    column=f"JSONExtractString(metadata, '{CUSTOMER}')", ids="customers"
+                ),
             )
             for by in (_BY_NAME, _BY_DIGEST)
         )

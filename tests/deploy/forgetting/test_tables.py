@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from deploy.billing.clickhouse_questions import Questions, opened_questions
+from deploy.billing.clickhouse_questions import Parameters, Questions, opened_questions
 from deploy.forgetting.customers import with_customers
 from deploy.forgetting.mutations import Mutations, StillRewriting
 from deploy.forgetting.shown import at_stripe
@@ -22,6 +22,10 @@ MUTATIONS = """
 SELECT table, is_done FROM system.mutations
 WHERE database = currentDatabase() AND command LIKE '%SHA256%' ORDER BY ALL
 """
+
+
+class Killed(Exception):
+    pass
 
 
 @pytest.fixture
@@ -149,3 +153,44 @@ def test_a_customer_that_others_use_is_billed_to_is_not_the_users_alone(
     learnt = with_customers(questions, learnt, meters)
     assert learnt.customers == ()
     assert learnt.linked == ("cus_ann", "cus_owing", "cus_reported")
+
+
+async def test_a_name_is_taken_off_events_that_others_pay_for_by_the_users_link(
+    questions: Questions, meters: Meters, weir: Weir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = event(questions, "ann", '{"value":3,"note":"ann"}')
+    report(questions, "ann", "", linked)
+    report(questions, "ann", "cus_company", linked)
+    named = event(questions, "ann", '{"stripe_customer_id":"cus_company"}')
+    # The user's own, what waits for a customer, and what is billed to nobody.
+    report(questions, "ann", "cus_ann", event(questions, "ann"))
+    report(questions, "ann", "", event(questions, "ann"))
+    event(questions, "ann", '{"stripe_customer_id":"cus_company","weir_site":"site_a"}')
+    others = event(questions, "bob")
+    report(questions, "bob", "cus_company", others)
+
+    # A kill may come before the reports are done.
+    mutations = waiting(questions)
+    run = mutations.run
+
+    async def of_events(table: str, statement: str, parameters: Parameters) -> None:
+        if table == "usage_reports":
+            raise Killed
+        await run(table, statement, parameters)
+
+    monkeypatch.setattr(mutations, "run", of_events)
+    with pytest.raises(Killed):
+        await take_names_off(questions, mutations, ANN, meters)
+    for _ in range(2):
+        await take_names_off(questions, waiting(questions), ANN, meters)
+        for table in TABLES:
+            await erase(questions, waiting(questions), table, ANN)
+        assert set(weir.query("SELECT event_id, user_id, path, metadata FROM events")) == {
+            (linked, "", "/", '{"value":3}'),
+            (named, "", "/", '{"stripe_customer_id":"cus_company"}'),
+            (others, "bob", "/checkout", "{}"),
+        }
+        assert set(weir.query("SELECT event_id, user_id, customer_id FROM usage_reports")) == {
+            (linked, "", "cus_company"),
+            (others, "bob", "cus_company"),
+        }
