@@ -1,20 +1,16 @@
 """Waits until the sink has stored all that lies on topics up to a moment."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from time import monotonic
-from typing import Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
+from deploy.group_progress import has_committed
 from schemas.servers import KafkaSettings
 from schemas.topics import Topic
-
-STEP: Final = 0.2
-"""Seconds between looks at what the sink has committed."""
+from streams.group.log_reader import LogReader
 
 
 async def has_stored(
@@ -25,9 +21,12 @@ async def has_stored(
     Topics without messages are stored. Raises aiokafka's KafkaError.
     """
     server = settings.client_arguments()
-    consumer = AIOKafkaConsumer(**server, enable_auto_commit=False)
+    # As the sink reads, to whom what a transaction has not ended is not there yet.
+    consumer = AIOKafkaConsumer(
+        **server, enable_auto_commit=False, isolation_level="read_committed"
+    )
     admin = AIOKafkaAdminClient(**server)
-    deadline = monotonic() + seconds
+    log = LogReader(settings)
     await consumer.start()
     try:
         await admin.start()
@@ -38,38 +37,25 @@ async def has_stored(
             for topic in described
             for each in topic["partitions"]
         ]
-        wanted = await _offsets(consumer, partitions, until)
-        while not await _committed(admin, group, wanted):
-            if monotonic() > deadline:
-                return False
-            await asyncio.sleep(STEP)
-        return True
+        lying = await _before(consumer, partitions, until)
+        return await has_committed(admin, log, group, lying, seconds)
     finally:
+        await log.stop()
         await admin.close()
         await consumer.stop()
 
 
-async def _offsets(
+async def _before(
     consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], until: datetime
-) -> dict[TopicPartition, int]:
-    """The offset behind what arrived before `until`, by partition; empty ones are left out."""
+) -> dict[TopicPartition, range]:
+    """The offsets of what arrived before `until`, by partition."""
     at = int(until.timestamp() * 1000)
     firsts = await consumer.beginning_offsets(partitions)
     ends = await consumer.end_offsets(partitions)
     later = await consumer.offsets_for_times(dict.fromkeys(partitions, at))
-    wanted = {}
+    found = {}
     for each in partitions:
-        found = later[each]
-        end = ends[each] if found is None else found.offset
-        if end > firsts[each]:
-            wanted[each] = end
-    return wanted
-
-
-async def _committed(
-    admin: AIOKafkaAdminClient, group: str, wanted: dict[TopicPartition, int]
-) -> bool:
-    if not wanted:
-        return True
-    committed = await admin.list_consumer_group_offsets(group, partitions=list(wanted))
-    return all(each in committed and committed[each].offset >= wanted[each] for each in wanted)
+        first_later = later[each]
+        end = ends[each] if first_later is None else first_later.offset
+        found[each] = range(firsts[each], end)
+    return found

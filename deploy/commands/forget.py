@@ -122,11 +122,11 @@ async def _opened(
     from deploy.billing.answers import known_meters
     from deploy.billing.clickhouse_questions import opened_questions
     from deploy.forgetting.broker import opened_broker
+    from deploy.forgetting.customers import with_customers
     from deploy.forgetting.erasing import Erasing, Groups
     from deploy.forgetting.mutations import Mutations
     from deploy.forgetting.posts import Posts
     from deploy.forgetting.subject import Subject
-    from deploy.forgetting.tables import with_customers
     from schemas.media import MediaSettings, open_media
     from schemas.settings import read_settings_or_exit
     from streams.billing.settings import BillingSettings
@@ -145,7 +145,7 @@ async def _opened(
     meters = known_meters()
     storage = ObjectStorage(open_media(read_settings_or_exit(MediaSettings)))
     with opened_questions(settings) as questions:
-        subject = with_customers(questions, Subject(user, visitors))
+        subject = with_customers(questions, Subject(user, visitors), meters)
         async with opened_broker(settings) as broker:
             erasing = Erasing(
                 subject,

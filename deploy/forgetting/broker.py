@@ -3,26 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
-from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from pydantic import BaseModel
 
+from deploy.group_progress import has_committed
+from deploy.kafka_silence import patience
 from schemas.lenient_records import read_lenient_records
 from schemas.partitioning import partition_for
 from schemas.servers import KafkaSettings
 from schemas.topics import TOPICS, Topic
 from streams.group.log_reader import LOOK_MS, LogReader
-
-STEP: Final = 0.2
-"""Seconds between looks at what a group has committed."""
-
-SILENCE: Final = 30.0
-"""Seconds after which Kafka, which has sent nothing of what it has, is taken to be away."""
 
 IsOf = Callable[[bytes, bytes], bool]
 """Whether a record is somebody's, by key and value."""
@@ -69,31 +62,8 @@ class Broker:
         """
         places = self._places(topics)
         firsts = await self._consumer.beginning_offsets(places)
-        wanted = {at: end for at, end in (await self._ends(places)).items() if end > firsts[at]}
-        looked_at: dict[TopicPartition, int] = {}
-        deadline = monotonic() + seconds
-        while wanted:
-            committed = await self._admin.list_consumer_group_offsets(
-                group, partitions=list(wanted)
-            )
-            for at, end in tuple(wanted.items()):
-                begin = max(firsts[at], committed[at].offset if at in committed else 0)
-                if begin < end and looked_at.get(at) == begin:
-                    continue
-                looked_at[at] = begin
-                # At the end there may be marks of a transaction, which nobody reads.
-                if begin >= end or await self._is_empty(at, begin, end):
-                    del wanted[at]
-            if not wanted:
-                break
-            if monotonic() > deadline:
-                return False
-            await asyncio.sleep(STEP)
-        return True
-
-    async def _is_empty(self, at: TopicPartition, begin: int, end: int) -> bool:
-        async with _patience(at):
-            return await self._log.is_empty(at.topic, at.partition, begin, end)
+        lying = {at: range(firsts[at], end) for at, end in (await self._ends(places)).items()}
+        return await has_committed(self._admin, self._log, group, lying, seconds)
 
     async def living(self, topic: Topic, is_of: IsOf) -> int:
         """How many keys of a compacted topic have a newest value that is somebody's.
@@ -129,7 +99,7 @@ class Broker:
 
     async def _next(self, place: TopicPartition, end: int) -> list[ConsumerRecord]:
         """No more: all up to this offset is read."""
-        async with _patience(place):
+        async with patience(place):
             while await self._consumer.position(place) < end:
                 found = await self._consumer.getmany(place, timeout_ms=LOOK_MS)
                 if records := found.get(place):
@@ -145,15 +115,6 @@ class Broker:
 
     async def _ends(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict(await self._consumer.end_offsets(places))
-
-
-@asynccontextmanager
-async def _patience(place: TopicPartition) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(SILENCE):
-            yield
-    except TimeoutError:
-        raise KafkaTimeoutError(f"{place} has sent nothing for {SILENCE:.0f} s") from None
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from deploy.billing.clickhouse_questions import Questions
 from deploy.forgetting.broker import Broker
+from deploy.forgetting.customers import with_customers
 from deploy.forgetting.mutations import Mutations
 from deploy.forgetting.posts import Posts
 from deploy.forgetting.subject import Subject
@@ -24,7 +25,6 @@ from deploy.forgetting.tables import (
     erase_letters,
     letters_of,
     take_names_off,
-    with_customers,
 )
 from schemas.billing import ForgetUse
 from schemas.meters import Meters
@@ -134,11 +134,14 @@ class Erasing:
 
     async def _forget_before_stores(self, known: dict[str, int]) -> None:
         """Returns when the workers have forgotten all, and ClickHouse names no other customer."""
-        # Whether a customer is the user's alone, what is on its way to ClickHouse may decide.
-        await self._has_stored()
-        self._learn_customers()
+        billing = await self._broker.is_used(self._groups.billing) or known[USAGE_LEDGER.name] > 0
         for _ in range(ROUNDS):
-            await self._forget_in_workers(known)
+            # Whether a customer is the user's alone, use that is on its way may decide.
+            if billing:
+                await self._has_billed()
+            await self._has_stored()
+            self._learn_customers()
+            await self._forget_in_workers(known, billing=billing)
             await self._has_stored()
             if not self._learn_customers():
                 return
@@ -150,20 +153,21 @@ class Erasing:
     def _learn_customers(self) -> bool:
         """Whether there is one whose reports the worker has not been told to forget."""
         before = self._subject
-        self._subject = with_customers(self._questions, before)
+        self._subject = with_customers(self._questions, before, self._meters)
         return self._subject != before
 
-    async def _forget_in_workers(self, known: dict[str, int]) -> None:
+    async def _has_billed(self) -> None:
+        """Returns when the billing worker has taken up all that lies before it."""
+        metered = {topic_for(each.event_type).name for each in self._meters.meters.values()}
+        topics = [each for each in TOPICS if each.name in metered]
+        await self._has_read("billing", self._groups.billing, [*topics, STRIPE_EVENTS])
+        # Use that is sent on to a customer lies behind what was there.
+        for _ in range(2):
+            await self._has_read("billing", self._groups.billing, [USAGE_COMMANDS])
+
+    async def _forget_in_workers(self, known: dict[str, int], *, billing: bool) -> None:
         user_id = self._subject.user_id
         groups, broker = self._groups, self._broker
-        billing = await broker.is_used(groups.billing) or known[USAGE_LEDGER.name] > 0
-        if billing:
-            metered = {topic_for(each.event_type).name for each in self._meters.meters.values()}
-            topics = [each for each in TOPICS if each.name in metered]
-            await self._has_read("billing", groups.billing, [*topics, STRIPE_EVENTS])
-            # Use that is sent on to a customer lies behind what was there.
-            for _ in range(2):
-                await self._has_read("billing", groups.billing, [USAGE_COMMANDS])
         social = await broker.is_used(groups.social)
         if social:
             await self._has_read("social", groups.social, [GENERATION_REQUESTS])

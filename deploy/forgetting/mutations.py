@@ -48,7 +48,10 @@ class Mutations:
         """Returns when no replica has the old rows. Raises StillRewriting."""
         if self._cluster:
             # Who waits there needs no right on every server's tables of the system.
-            self._questions.command(f"{statement} SETTINGS mutations_sync = 2", parameters)
+            # Rows of other tables, which a condition may name, are not the same on all of them for
+            # a moment: a replica that differs then takes the part of another.
+            settings = "mutations_sync = 2, allow_nondeterministic_mutations = 1"
+            self._questions.command(f"{statement} SETTINGS {settings}", parameters)
             return
         self._questions.command(f"{statement} SETTINGS mutations_sync = 0", parameters)
         deadline = monotonic() + self._seconds

@@ -15,6 +15,8 @@ SEGMENT_MS: Final = 7 * DAY_MS
 NO_PERSON: Final = frozenset({"api-keys", "api-key-uses", "dead-letter-actions", "heartbeats"})
 """Topics on which nobody is named whom `weir forget` could be asked to forget."""
 
+_DASHBOARD: Final = "https://dashboard.stripe.com/customers/"
+
 
 def print_places(before: Mapping[str, int], after: Mapping[str, int] | None) -> None:
     """A row for each place; `after` None: nothing was erased."""
@@ -67,9 +69,16 @@ def _compacted(topic: Topic, now: datetime) -> datetime:
 
 def at_stripe(subject: Subject) -> Sequence[str]:
     """What to do at Stripe, which is told nothing."""
-    return [
-        f"Stripe knows the user as {customer}: delete the customer there "
-        f"(https://dashboard.stripe.com/customers/{customer}), else its next event names the user "
-        "again. The deletion is such an event too: run this once more when it has come."
+    alone = [
+        f"Stripe knows the user as {customer}: delete the customer there ({_DASHBOARD}{customer}), "
+        "else its next event names the user again. The deletion is such an event too: run this "
+        "once more when it has come."
         for customer in subject.customers
     ]
+    shared = [
+        f"{customer}, which others' use is billed to, stays. Where its metadata.user_id, or that "
+        f"of its subscriptions, is the user, put another's there ({_DASHBOARD}{customer}), else "
+        "its next event names the user again."
+        for customer in subject.linked
+    ]
+    return [*alone, *shared]

@@ -19,13 +19,15 @@ as `42`, only where it stands between quotes."""
 class Subject:
     """A user, visitors that are the same person, and customers of Stripe's that are the user alone.
 
-    `paid_by`: customers of others, whom some of the user's use is billed to.
+    `paid_by`: customers that are not the user alone, whom some of the user's use may be billed to.
+    `linked`: those of them that Stripe has named the user for.
     """
 
     user_id: str
     visitors: tuple[str, ...] = ()
     customers: tuple[str, ...] = ()
     paid_by: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     salt: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def by_name(self) -> Parameters:

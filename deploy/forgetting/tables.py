@@ -5,14 +5,14 @@ salted hash.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from deploy.billing.clickhouse_questions import Parameters, Questions
 from deploy.forgetting.mutations import Mutations
 from deploy.forgetting.subject import Subject
-from schemas.metadata_members import CUSTOMER
+from schemas.metadata_members import CUSTOMER, SITE
 from schemas.meters import Meters
 
 LETTERS_AT_ONCE: Final = 1_000
@@ -54,24 +54,6 @@ TABLES: Final[tuple[Table, ...]] = (
     # Last: it says whose customers to look for, also after a kill.
     CUSTOMERS,
 )
-
-_LINKED_CUSTOMERS: Final = """
-SELECT customer_id, uniqExact(user_id) = 1
-FROM stripe_customers
-WHERE customer_id IN (
-    SELECT customer_id FROM stripe_customers WHERE user_id IN {users:Array(String)}
-)
-GROUP BY customer_id
--- So that a run does the same in the same order as the one before it.
-ORDER BY customer_id
-"""
-
-_PAYING_CUSTOMERS: Final = """
-SELECT DISTINCT customer_id
-FROM usage_reports
-WHERE user_id IN {users:Array(String)} AND customer_id != ''
-ORDER BY customer_id
-"""
 
 SEEN_AS: Final = """
 SELECT DISTINCT visitor_id
@@ -160,34 +142,31 @@ ALTER TABLE events UPDATE
     )
 WHERE {paid}
 """
+_PAID_REPORTS: Final = "({of_user}) AND customer_id != '' AND NOT ({own})"
+# Billed to the customer that the event names, or to one that the user was linked to when it was
+# reported: of that the reports know, so events come before them. What a page sent is not billed;
+# without the member that says so it would be.
 _PAID_EVENTS: Final = f"""
 ({{of_user}}) AND event_type IN {{{{types:Array(String)}}}}
-    AND JSONExtractString(metadata, '{CUSTOMER}') != ''
-    AND NOT ({{own}})
-"""
+    AND NOT JSONHas(metadata, '{SITE}')
+    AND (
+        (JSONExtractString(metadata, '{CUSTOMER}') != '' AND NOT ({{own_named}}))
+        OR event_id IN (
+            SELECT assumeNotNull(event_id)
+            FROM usage_reports
+            WHERE event_id IS NOT NULL AND {_PAID_REPORTS}
+        )
+    )
+"""  # noqa: S608 # all are constants
 
 _PAID_REPORTS_STAY: Final = """
 ALTER TABLE usage_reports UPDATE user_id = ''
 WHERE {paid}
 """
-_PAID_REPORTS: Final = "({of_user}) AND customer_id != '' AND NOT ({own})"
 
 MENTIONED: Final = """
 SELECT count() FROM event_counts WHERE match(value, {alone:String})
 """
-
-
-def with_customers(questions: Questions, subject: Subject) -> Subject:
-    """The subject with the customers that ClickHouse names now beside those known before.
-
-    Whom two users have been linked to is not the one's alone, and only pays.
-    """
-    rows = questions.rows(_LINKED_CUSTOMERS, subject.by_name())
-    is_own = {str(customer_id): bool(alone) for customer_id, alone in rows}
-    paying = [str(row[0]) for row in questions.rows(_PAYING_CUSTOMERS, subject.by_name())]
-    own = {each for each in (*subject.customers, *is_own) if is_own.get(each, True)}
-    others = {*subject.customers, *subject.paid_by, *is_own, *paying} - own
-    return replace(subject, customers=tuple(sorted(own)), paid_by=tuple(sorted(others)))
 
 
 def mentions(subject: Subject) -> Parameters:
@@ -232,15 +211,17 @@ async def take_names_off(
         "types": sorted({each.event_type for each in billed}),
         "kept": sorted({CUSTOMER, *(each.value for each in billed if each.value)}),
     }
-    named = f"JSONExtractString(metadata, '{CUSTOMER}')"
-    for table, paid, customer, stay in (
-        (EVENTS, _PAID_EVENTS, named, _PAID_EVENTS_STAY),
-        (REPORTS, _PAID_REPORTS, "customer_id", _PAID_REPORTS_STAY),
+    for table, paid, stay in (
+        (EVENTS, _PAID_EVENTS, _PAID_EVENTS_STAY),
+        (REPORTS, _PAID_REPORTS, _PAID_REPORTS_STAY),
     ):
         by_name, by_digest = (
             paid.format(
-                of_user=by.format(column=table.user, ids="users"),
-                own=by.format(column=customer, ids="customers"),
+                of_user=by.format(column="user_id", ids="users"),
+                own=by.format(column="customer_id", ids="customers"),
+                own_named=by.format(
+                    column=f"JSONExtractString(metadata, '{CUSTOMER}')", ids="customers"
+                ),
             )
             for by in (_BY_NAME, _BY_DIGEST)
         )

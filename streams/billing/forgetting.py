@@ -64,7 +64,8 @@ async def forget_customer(
 ) -> None:
     """The user's name in the customer's reports and windows, or all that is known of them.
 
-    What is not reported yet stays, for who looks again. The customer's lock is held.
+    Not of those that name somebody else: they came when the customer was found to be the user
+    alone. What is not reported yet stays, for who looks again. The customer's lock is held.
     """
     for prefix in windows_prefixes(customer_id):
         await _forget_windows(ledger, command, prefix, place)
@@ -81,7 +82,7 @@ async def _forget_windows(ledger: Ledger, command: ForgetUse, prefix: bytes, pla
         if value is None or _is_later(value, place):
             continue
         window = read_window(value)
-        if command.whole and not window.value:
+        if command.whole and not window.value and not _is_others(window, command):
             puts.append((key, None))
         elif window.user_id == command.user_id:
             puts.append((key, stored(place, _nameless(window))))
@@ -110,7 +111,7 @@ async def _forget_reports(
             or _is_later(value, place)
         ):
             continue
-        if command.whole:
+        if command.whole and not _is_others(report, command):
             puts.append((key, stored(place, report.forgotten())))
         elif report.user_id == command.user_id:
             puts.append((key, stored(place, _nameless(report))))
@@ -128,6 +129,11 @@ def _among(place: Place, puts: Sequence[Put]) -> Erasure:
 
 def _nameless(value: Report | Window) -> Report | Window:
     return msgspec.structs.replace(value, user_id=None)
+
+
+def _is_others(value: Report | Window, command: ForgetUse) -> bool:
+    """Whether it is somebody else's: then the customer was not only the user's."""
+    return value.user_id not in {None, command.user_id}
 
 
 def _is_later(value: bytes, place: Place) -> bool:

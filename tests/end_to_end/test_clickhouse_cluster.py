@@ -8,11 +8,18 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from deploy.billing.clickhouse_questions import opened_questions
+from deploy.forgetting.customers import with_customers
+from deploy.forgetting.mutations import Mutations
+from deploy.forgetting.subject import Subject
+from deploy.forgetting.tables import TABLES, erase, take_names_off
 from deploy.local.ports import free_port
+from schemas.meters import read_meters
 from schemas.settings import EX_CONFIG
 from tests.clustered_clickhouse import CLUSTER
 from tests.end_to_end.test_exactly_once import KILLS, SABOTAGED, SMALL_BATCHES, stored_more_than
@@ -112,6 +119,37 @@ async def test_every_question_is_answered_from_the_tables_of_a_cluster(
         # Both shards are the same server: each event is read once for each.
         expected = {path: count * shards for path, count in load.paths.items()}
         assert await weir.summary() == expected
+
+
+async def test_a_user_is_taken_off_what_others_pay_for_in_a_cluster(
+    services: Services, tmp_path: Path
+) -> None:
+    meters, ann, reported = read_meters(), Subject("ann"), str(uuid4())
+    async with clustered(services, tmp_path, shards=1) as weir:
+        with opened_questions(weir.clickhouse) as questions:
+            for event_id in (reported, str(uuid4())):
+                weir.query(
+                    "INSERT INTO events_local (event_id, event_type, path, user_id, metadata) "
+                    "SELECT {event:UUID}, 'conversion', '/', 'ann', '{}'",
+                    event=event_id,
+                )
+            weir.query(
+                "INSERT INTO usage_reports (change_id, report_id, event_id, user_id, customer_id) "
+                "SELECT generateUUIDv4(), generateUUIDv4(), {event:UUID}, 'ann', 'cus_company'",
+                event=reported,
+            )
+            weir.query(
+                "INSERT INTO stripe_customers (change_id, user_id, customer_id) "
+                "SELECT generateUUIDv4(), arrayJoin(['ann', 'bob']), 'cus_company'"
+            )
+            ann = with_customers(questions, ann, meters)
+            assert (ann.customers, ann.paid_by) == ((), ("cus_company",))
+            mutations = Mutations(questions, cluster=True, say=lambda _: None)
+            await take_names_off(questions, mutations, ann, meters)
+            for table in TABLES:
+                await erase(questions, mutations, table, ann)
+        assert weir.query("SELECT toString(event_id), user_id FROM events") == [(reported, "")]
+        assert weir.query("SELECT user_id, customer_id FROM usage_reports") == [("", "cus_company")]
 
 
 async def test_rows_that_name_no_shard_are_refused_where_there_are_several(

@@ -330,6 +330,55 @@ async def test_customers_that_clickhouse_does_not_know_yet_forget_the_user_too(
         assert rows_with(weir, COMPANY).keys() == {"events", "usage_reports"}
 
 
+async def test_a_company_that_a_user_checked_out_for_goes_on_paying_for_all(
+    services: Services, tmp_path: Path
+) -> None:
+    ann, bob = a_person("ann"), a_person("bob")
+    async with staged(services, tmp_path) as stage:
+        weir, key = stage.weir, ann.user.encode()
+        weir.start_sink()
+        await setup(stage)
+        linked = CustomerLinked(user_id=ann.user, customer_id=COMPANY)
+        customer = StripeCustomer(
+            change_id=uuid4(), user_id=ann.user, customer_id=COMPANY, plan="pro", at=THEN
+        )
+        await weir.produce("usage-commands", [(key, linked.model_dump_json().encode())])
+        await weir.produce("stripe-customers", [(key, customer.model_dump_json().encode())])
+        await stage.convert(
+            a_conversion(user=ann.user, value=3, at=THEN),
+            a_conversion(user=ann.user, customer=COMPANY, value=4, at=THEN),
+            a_conversion(user=bob.user, customer=COMPANY, value=5, at=THEN),
+        )
+
+        async def is_reported() -> bool:
+            # Stripe has counted a moment before the worker says so in its ledger.
+            counted = await stage.has_counted({COMPANY: 12})
+            return counted and list((await stage.states()).values()) == ["sent"] * 3
+
+        await weir.eventually(is_reported)
+        await weir.eventually(partial(all_taken, weir))
+        others, others_keys = rows_with(weir, bob.user), await living_with(weir, bob.user)
+        assert others.keys() == {"events", "usage_reports"}
+        assert (await reconciled(stage))[0] == 0
+
+        code, places, said = await forgotten(weir, ann.user, "--yes")
+        assert code == 0, said
+        assert all(left == 0 for _, left in places.values()), places
+        assert f"{COMPANY}, which others' use is billed to, stays" in said
+        assert "delete the customer" not in said
+        assert rows_with(weir, ann.user) == {}
+        assert await living_with(weir, ann.user) == {}
+        assert rows_with(weir, bob.user) == others
+        assert await living_with(weir, bob.user) == others_keys
+        # All that Stripe has counted is there, and nothing of it is taken back.
+        code, lines = await reconciled(stage, "--fix", "--all")
+        assert code == 0, lines
+        assert [(each["events"], each["ledger"], each["stripe"]) for each in lines] == [
+            (12, 12, 12)
+        ] * 2
+        assert await stage.totals() == {COMPANY: 12}
+
+
 async def test_a_worker_that_does_not_run_is_named_and_nothing_is_erased_without_yes(
     weir: Weir,
 ) -> None:

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from deploy.forgetting import broker
+from deploy import kafka_silence
 from deploy.forgetting.broker import Broker, opened_broker
 from schemas.servers import KafkaSettings
 from schemas.topics import STRIPE_EVENTS, USAGE_LEDGER
@@ -48,7 +48,7 @@ class FallingSilent:
 async def test_a_kafka_that_falls_silent_is_not_read_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(broker, "SILENCE", 0.5)
+    monkeypatch.setattr(kafka_silence, "SILENCE", 0.5)
     nobody = cast("Any", None)
     consumer = FallingSilent()
     asked = Broker(

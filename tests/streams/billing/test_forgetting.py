@@ -15,7 +15,7 @@ from schemas.billing import ForgetUse
 from schemas.servers import KafkaSettings
 from streams.billing.forgetting import forget_customer
 from streams.billing.ledger import Ledger
-from streams.billing.reports import Report, report_key, stored
+from streams.billing.reports import Report, Window, closed_key, report_key, stored
 from streams.group.app import GroupApp, Membership
 from streams.group.lease import Lease
 from streams.group.places import Place
@@ -77,7 +77,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     assert failures == []
 
 
-def a_report(customer_id: str) -> Report:
+def a_report(customer_id: str, user_id: str | None = "ann") -> Report:
     return Report(
         report_id=uuid4(),
         event_id=uuid4(),
@@ -87,8 +87,34 @@ def a_report(customer_id: str) -> Report:
         customer_id=customer_id,
         state="sent",
         at=1,
-        user_id="ann",
+        user_id=user_id,
     )
+
+
+async def test_what_names_somebody_else_stays_with_a_customer_that_was_taken_for_the_users(
+    ledger: Ledger,
+) -> None:
+    made = Place(TOPIC, 1)
+    anns, nobodys, bobs = (a_report("cus_own", user) for user in ("ann", None, "bob"))
+    ended = Window(
+        customer_id="cus_own",
+        meter="conversions",
+        start=0,
+        seconds=60,
+        revision=1,
+        value=0,
+        latest=1,
+        user_id="bob",
+    )
+    at = closed_key(ended.customer_id, ended.meter, ended.start)
+    puts = [(report_key(each.report_id), stored(made, each)) for each in (anns, nobodys, bobs)]
+    ledger.store.write(0, [*puts, (at, stored(made, ended))], 0)
+    command = ForgetUse(user_id="ann", customer_id="cus_own", whole=True)
+    await forget_customer(ledger, command, "cus_own", Place(TOPIC, 2))
+    assert ledger.report(anns.report_id) == anns.forgotten()
+    assert ledger.report(nobodys.report_id) == nobodys.forgotten()
+    assert ledger.report(bobs.report_id) == bobs
+    assert ledger.lane.get(at) == stored(made, ended)
 
 
 async def test_a_heartbeat_goes_on_while_a_customers_reports_are_looked_for(
