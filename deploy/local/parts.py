@@ -27,7 +27,8 @@ class Part:
     A part is ready when `probe` returns or, without one, when it sends `READY=1` to its
     `NOTIFY_SOCKET`. A step (`once`) is ready when it has ended well. `stop_deadline` is how
     many seconds it gets to end after SIGTERM. With `restarts` it is started again when it ends
-    with 75 (EX_TEMPFAIL), which asks for that.
+    with 75 (EX_TEMPFAIL), which asks for that, and once it was ready also with 78 (EX_CONFIG): a
+    server that it cannot reach may come back.
     """
 
     name: str

@@ -21,6 +21,7 @@ _REFUSAL_LINES = 100
 _START_AGAIN = 75
 _MAX_STARTS = 5
 _STARTS_WITHIN = 300.0
+_REFUSED_SECONDS = _STARTS_WITHIN / _MAX_STARTS
 
 
 class PartFailedError(Exception):
@@ -46,17 +47,20 @@ class Supervisor:
         *,
         silent_seconds: float = _SILENT_SECONDS,
         stop_seconds: float = _STOP_SECONDS,
+        refused_seconds: float = _REFUSED_SECONDS,
     ) -> None:
         """Take the parts in the order of their start; `logs` is the folder of their logs.
 
         A part that is not ready and has said nothing new for `silent_seconds` has failed.
-        `stop_seconds` after a stop began all parts are ended, whatever they still do.
+        `stop_seconds` after a stop began all parts are ended, whatever they still do. A part that
+        was ready once and then cannot start is started again so often as `refused_seconds`.
         """
         self._parts = parts
         self._logs = logs
         self._display = display
         self._silent_seconds = silent_seconds
         self._stop_seconds = stop_seconds
+        self._refused_seconds = refused_seconds
         self._processes: dict[str, ManagedProcess] = {}
         self._ready = {part.name: asyncio.Event() for part in parts}
         self._stop_requested = asyncio.Event()
@@ -127,10 +131,22 @@ class Supervisor:
             if part.once:
                 return
             code = await process.wait()
-            too_often = len(starts) == _MAX_STARTS and time.monotonic() - starts[0] < _STARTS_WITHIN
-            if not part.restarts or code != _START_AGAIN or too_often:
+            if code not in self._starts_again_after(part):
+                raise PartFailedError(part, how_it_ended(code))
+            if code == EX_CONFIG:
+                # A server elsewhere may be away for any time, and comes back.
+                await asyncio.sleep(began + self._refused_seconds - time.monotonic())
+                starts.clear()
+            if len(starts) == _MAX_STARTS and time.monotonic() - starts[0] < _STARTS_WITHIN:
                 raise PartFailedError(part, how_it_ended(code))
             self._display.say(f"{part.title} starts again; {self._log_of(part)} says why.")
+
+    def _starts_again_after(self, part: Part) -> frozenset[int]:
+        """The exit codes after which it does."""
+        if not part.restarts:
+            return frozenset()
+        was_ready = self._ready[part.name].is_set()
+        return frozenset({_START_AGAIN, EX_CONFIG} if was_ready else {_START_AGAIN})
 
     async def _become_ready(self, part: Part, channels: AsyncExitStack) -> ManagedProcess:
         """Start a part and return once it is ready, or asks for another start before it is.
@@ -139,16 +155,18 @@ class Supervisor:
         """
         last_said = ""
         try:
-            async with asyncio.timeout(self._silent_seconds) as limit:
+            # A step takes the time it takes, as to fill a table from all events.
+            async with asyncio.timeout(None if part.once else self._silent_seconds) as limit:
 
                 def say(status: str) -> None:
                     nonlocal last_said
                     if status != last_said:
                         last_said = status
                         if not limit.expired():
-                            limit.reschedule(
-                                asyncio.get_running_loop().time() + self._silent_seconds
-                            )
+                            if not part.once:
+                                limit.reschedule(
+                                    asyncio.get_running_loop().time() + self._silent_seconds
+                                )
                             self._display.status(part.title, status)
 
                 notifications = await channels.enter_async_context(Notifications(say))
@@ -158,8 +176,8 @@ class Supervisor:
         except TimeoutError as error:
             reason = f"is not ready; {self._silent_seconds:.0f} s ago it was last heard of: "
             raise PartFailedError(part, reason + last_said) from error
-        expected = 0 if part.once else _START_AGAIN if part.restarts else None
-        if not process.running and process.returncode != expected:
+        expected = frozenset({0}) if part.once else self._starts_again_after(part)
+        if not process.running and process.returncode not in expected:
             raise PartFailedError(part, how_it_ended(await process.wait()))
         return process
 

@@ -31,11 +31,16 @@ Clock = Callable[[], datetime]
 
 
 class GivenUp(Retryable):
-    """Stripe has not answered until then. `told`: it may have done it all the same."""
+    """Stripe has not answered until then.
 
-    def __init__(self, why: str, *, told: bool) -> None:
+    `told`: it may have done it all the same. `asked`: it was Stripe that did not answer the last
+    call; else none could be made, or the key was refused or had no right to it.
+    """
+
+    def __init__(self, why: str, *, told: bool, asked: bool) -> None:
         super().__init__(why)
         self.told = told
+        self.asked = asked
 
 
 class Calling:
@@ -73,12 +78,13 @@ class Calling:
         GivenUp when it has not answered by `end`; after that it is not called.
         """
         attempt = key = 0
-        told = False
+        told = asked = False
         said = "there was no time left"
         while True:
             async with self._turn():
                 if self._clock() > end:
-                    raise GivenUp(said, told=told)
+                    raise GivenUp(said, told=told, asked=asked)
+                asked = True
                 try:
                     with _measured(what):
                         answer = await call(key)
@@ -90,9 +96,11 @@ class Calling:
                         self._not_before = max(self._not_before, monotonic() + pause)
                 except KeyRefused as error:
                     self._key_is_well.clear()
+                    asked = False
                     pause, said = KEY_PAUSE, str(error)
                     self._failed(f"{error}: set STRIPE_API_KEY to one that may report")
                 except NotPermitted as error:
+                    asked = False
                     pause, said = KEY_PAUSE, str(error)
                     self._is_not_permitted(what, said)
                 except Retryable as error:

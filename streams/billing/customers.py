@@ -4,8 +4,9 @@ Stripe's events come in any order, some twice, some late. What Stripe says now i
 whichever comes last leaves the plan that its final state says.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID, uuid5
 
 import structlog
@@ -29,13 +30,15 @@ from streams.writer import Writer
 log = structlog.get_logger()
 
 PATIENCE: Final = timedelta(days=2)
-"""So long Stripe may be away; then an event is a dead letter, which may be replayed."""
+"""So long Stripe may be away; then an event is a dead letter, and to be sent again at Stripe."""
 
 CUSTOMERS: Final = "customers"
 REJECTED_REPORTS: Final = frozenset(
     {"v1.billing.meter.error_report_triggered", "v1.billing.meter.no_meter_found"}
 )
 REASON: Final = "subscription"
+
+_Answer = TypeVar("_Answer")
 
 _NAMESPACE: Final = UUID("8c0c0f5e-4f55-5d55-a0a2-7a0d6f1f2b10")
 
@@ -75,19 +78,14 @@ class Customers:
             await self._writer.write([self._outputs.dead_letter(letter)])
 
     async def _following(self, event: StripeEvent) -> list[Message]:
-        end = self._clock() + PATIENCE
         if event.type in REJECTED_REPORTS:
-            told = await self._calling.until(
-                end, CUSTOMERS, lambda _: self._account.rejections(event.event_id)
-            )
+            told = await self._answer(lambda: self._account.rejections(event.event_id))
             return self._rejected(told)
         customer_id = event.customer_id
         if customer_id is None:
             log.info("nothing follows from an event of Stripe's", type=event.type)
             return []
-        person = await self._calling.until(
-            end, CUSTOMERS, lambda _: self._account.person(customer_id)
-        )
+        person = await self._answer(lambda: self._account.person(customer_id))
         user_id = _user(person, event)
         if user_id is None:
             log.warning(
@@ -96,15 +94,28 @@ class Customers:
             )
             return []
         if person.user_id is None and not person.is_deleted:
-            await self._calling.until(
-                end, CUSTOMERS, lambda _: self._account.name_user(customer_id, user_id)
-            )
+            await self._answer(lambda: self._account.name_user(customer_id, user_id))
         try:
             return self._changes(event, person, user_id)
         except Exception as error:
             # A pure step that fails will fail again: it must not stop the customers beside it.
             log.exception("a customer's plan cannot be decided", customer_id=customer_id)
             raise Invalid("not_decidable", f"deciding ended in {type(error).__name__}") from error
+
+    async def _answer(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """Raises GivenUp when Stripe is away for longer than PATIENCE.
+
+        A key that is refused, or may not do this, is the operator's to mend, whom an alert tells:
+        however long that takes, nobody loses the plan that is paid for.
+        """
+        while True:
+            try:
+                return await self._calling.until(
+                    self._clock() + PATIENCE, CUSTOMERS, lambda _: call()
+                )
+            except GivenUp as error:
+                if error.asked:
+                    raise
 
     def _changes(self, event: StripeEvent, person: Person, user_id: str) -> list[Message]:
         state = subscribed(person.subscriptions, self._catalogue)

@@ -95,7 +95,9 @@ class Reporter:
         self._clock = clock
         self._ledger_of = ledger_of
         self._locks = Locks()
-        self.windows = Windows(self._send_window, self._finish, self._locks, clock, failed)
+        self.windows = Windows(
+            self._send_window, self._finish, self._locks, clock, failed, calling.key_is_well
+        )
 
     async def report_usage(self, place: TopicPartition, record: Record) -> None:
         """Does what a command says; all of it is on Kafka when it returns."""
@@ -199,9 +201,11 @@ class Reporter:
             await self._finish(ledger, report.changed("sent", self._clock()), place)
             return
 
-    async def _send_window(self, ledger: Ledger, report: Report, place: Place) -> None:
+    async def _send_window(
+        self, ledger: Ledger, report: Report, place: Place, *, is_new: bool = False
+    ) -> None:
         try:
-            await self.send(ledger, report, place)
+            await self.send(ledger, report, place, is_new=is_new)
         except Invalid as failure:
             # No message is the window; the last that it was made of stands for it.
             at = TopicPartition(self._topic, ledger.lane.partition)

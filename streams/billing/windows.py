@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -39,7 +39,14 @@ LATE_SECONDS: Final = 5
 LOOK_SECONDS: Final = 0.5
 _MICROS: Final = 1_000_000
 
-Send = Callable[[Ledger, Report, Place], Awaitable[None]]
+
+class Send(Protocol):
+    async def __call__(
+        self, ledger: Ledger, report: Report, place: Place, *, is_new: bool = False
+    ) -> None:
+        """`is_new`: nobody can have sent it before."""
+
+
 Finish = Callable[[Ledger, Report, Place], Awaitable[None]]
 _Key = tuple[str, str, int]
 
@@ -54,9 +61,11 @@ class Windows:
         locks: Locks,
         clock: Clock,
         failed: Callable[[BaseException], None],
+        key_is_well: Callable[[], Awaitable[None]],
     ) -> None:
         """`failed` ends the worker: nobody waits for what becomes of a window."""
         self._failed = failed
+        self._key_is_well = key_is_well
         self._send = send
         self._finish = finish
         self._locks = locks
@@ -150,13 +159,15 @@ class Windows:
             if last is not None and last.state == "planned":
                 await self._send(ledger, last, place)
             if window.value:
-                report = ledger.report(_report_id(window, window.revision)) or planned(
-                    _summed(window, micros(self._clock())), self._clock()
-                )
+                known = ledger.report(_report_id(window, window.revision))
+                if known is None:
+                    # What is planned and not sent for a day is uncertain: not with a refused key.
+                    await self._key_is_well()
+                report = known or planned(_summed(window, micros(self._clock())), self._clock())
                 rest = _rest(window, report)
                 await ledger.lane.put([(report_key(report.report_id), stored(place, report))])
                 await ledger.lane.put([(at, stored(place, rest))])
-                await self._send(ledger, report, place)
+                await self._send(ledger, report, place, is_new=known is None)
                 window = rest
             if window.value:
                 return

@@ -32,9 +32,14 @@ def main(folder: Path, specification: str) -> int:
     ]
     display = display_for(Console())
     # A busy machine takes longer to start a part than a test wants to wait for one that is silent.
-    silent = 2.0 if "busy" in specification else 10.0
+    silent = 2.0 if "busy" in specification or "long" in specification else 10.0
     supervisor = Supervisor(
-        parts, folder / "logs", display, silent_seconds=silent, stop_seconds=1.5
+        parts,
+        folder / "logs",
+        display,
+        silent_seconds=silent,
+        stop_seconds=1.5,
+        refused_seconds=0.1,
     )
     return asyncio.run(supervisor.run(lambda: display.say("all are ready")))
 

@@ -206,6 +206,21 @@ def test_a_part_that_asks_for_it_is_started_again(
     assert "stop second" not in run.trace
 
 
+def test_a_part_that_was_ready_outlives_a_server_that_is_away(supervise: Supervise) -> None:
+    run = supervise([("first", ["starts-once-more", "refuses-later"], []), ("second", [], [])])
+    run.until(lambda: run.trace.count("start first") == 8)
+    run.until_ready()
+    assert run.process.poll() is None
+    assert "stop second" not in run.trace
+    assert run.trace.count("start second") == 1
+
+
+def test_a_step_may_take_long(supervise: Supervise) -> None:
+    run = supervise([("tables", ["step", "long"], []), ("api", [], ["tables"])])
+    run.until_ready()
+    assert run.trace == ["start tables", "start api"]
+
+
 def test_a_part_that_asks_too_often_has_failed(supervise: Callable[[Specification], Run]) -> None:
     run = supervise([("first", ["starts-for-ever"], [])])
     assert run.process.wait(15) == 1

@@ -67,6 +67,7 @@ async def test_nothing_is_sent_once_the_time_for_it_is_over() -> None:
         with pytest.raises(GivenUp) as caught:
             await told(calling, account, a_report(), utc_now() - timedelta(seconds=1))
     assert not caught.value.told
+    assert not caught.value.asked
     assert fake.calls.total() == 0
 
 
@@ -83,6 +84,7 @@ async def test_who_gives_up_knows_whether_stripe_may_have_done_it(fault: str, ki
         with pytest.raises(GivenUp) as caught:
             await told(calling, account, a_report(), end)
     assert caught.value.told is (fault != "429")
+    assert caught.value.asked
     after = shown_here("billing")
     failed = after.value(FAILURES, call=WHAT, kind=kind) - before.value(FAILURES, kind=kind)
     assert failed == fake.calls.total()

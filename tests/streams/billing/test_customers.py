@@ -1,8 +1,9 @@
 """Any order of Stripe's events, with repeats, ends in the plan that Stripe's final state says."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -10,13 +11,20 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from stripe import StripeClient
 
 from schemas.billing import PAYING, StripeEvent
 from schemas.plans import read_catalogue
 from schemas.quotas import PlanChanged
 from schemas.servers import KafkaSettings
 from schemas.stripe_account import StripeSettings, opened_stripe
-from streams.billing.account import StripeAccount
+from streams.billing.account import (
+    AnswerLost,
+    KeyRefused,
+    NotPermitted,
+    Person,
+    StripeAccount,
+)
 from streams.billing.calling import Calling
 from streams.billing.customers import Customers
 from streams.billing.outputs import Outputs
@@ -66,32 +74,44 @@ class AMessage:
         self.value = event.model_dump_json().encode()
 
 
-async def last_plan(statuses: Sequence[str], order: Sequence[int]) -> PlanChanged:
-    """What is said at the end, when each event comes after another change at Stripe."""
-    fake, written = FakeStripe(), Collected()
-    fake.objects.create_customer({"id": CUSTOMER, "metadata": {"user_id": USER}})
+@asynccontextmanager
+async def stripe_at(fake: FakeStripe) -> AsyncIterator[StripeClient]:
     async with (
         served(fake) as url,
         opened_stripe(StripeSettings(stripe_key=SecretStr(KEY), stripe_base=url)) as client,
     ):
-        customers = Customers(
-            StripeAccount(client),
-            Calling(10, lambda: datetime.now(UTC)),
-            written,
-            Outputs(KafkaSettings(topic_prefix=""), 4),
-            read_catalogue(),
-            lambda: datetime.now(UTC),
-        )
-        place = TopicPartition("stripe-events", 0)
-        events = [
-            StripeEvent(
-                event_id=f"evt_{number}",
-                type=TYPES[number],
-                created=datetime.now(UTC),
-                customer_id=CUSTOMER,
-            )
-            for number in range(len(TYPES))
-        ]
+        yield client
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def customers_of(
+    account: StripeAccount, written: Writer, clock: Callable[[], datetime] = utc_now
+) -> Customers:
+    outputs = Outputs(KafkaSettings(topic_prefix=""), 4)
+    return Customers(account, Calling(10, clock), written, outputs, read_catalogue(), clock)
+
+
+PLACE: Final = TopicPartition("stripe-events", 0)
+
+
+def an_event(number: int) -> StripeEvent:
+    return StripeEvent(
+        event_id=f"evt_{number}",
+        type=TYPES[number],
+        created=datetime.now(UTC),
+        customer_id=CUSTOMER,
+    )
+
+
+async def last_plan(statuses: Sequence[str], order: Sequence[int]) -> PlanChanged:
+    """What is said at the end, when each event comes after another change at Stripe."""
+    fake, written = FakeStripe(), Collected()
+    fake.objects.create_customer({"id": CUSTOMER, "metadata": {"user_id": USER}})
+    async with stripe_at(fake) as client:
+        customers = customers_of(StripeAccount(client), written)
         for at, number in enumerate(order):
             fake.objects.put_subscription(
                 {
@@ -103,7 +123,7 @@ async def last_plan(statuses: Sequence[str], order: Sequence[int]) -> PlanChange
                     "current_period_end": START + 30 * 86_400,
                 }
             )
-            await customers.apply_stripe_event(place, AMessage(events[number]))
+            await customers.apply_stripe_event(PLACE, AMessage(an_event(number)))
     assert fake.wrong == []
     plans = written.plans()
     # Under one id the same is said, or quotas would take it for a conflict.
@@ -126,3 +146,54 @@ def test_every_order_ends_in_the_plan_of_the_final_state(
     last = asyncio.run(last_plan(statuses, whole))
     assert last.plan == ("pro" if final in PAYING else "free")
     assert (last.period is not None) == (final in PAYING)
+
+
+class Failing(StripeAccount):
+    """Fails so often in one way; each call takes a day."""
+
+    def __init__(self, client: StripeClient, times: int, error: Exception) -> None:
+        super().__init__(client)
+        self.calls = 0
+        self._times = times
+        self._error = error
+        self._begin = datetime.now(UTC)
+
+    def clock(self) -> datetime:
+        return self._begin + timedelta(days=self.calls)
+
+    async def person(self, customer_id: str) -> Person:
+        self.calls += 1
+        if self.calls <= self._times:
+            raise self._error
+        return await super().person(customer_id)
+
+
+async def said_after(times: int, error: Exception) -> tuple[Failing, Collected]:
+    """What an event leads to when the first so many calls fail."""
+    fake, written = FakeStripe(), Collected()
+    fake.objects.create_customer({"id": CUSTOMER, "metadata": {"user_id": USER}})
+    async with stripe_at(fake) as client, asyncio.timeout(30):
+        account = Failing(client, times, error)
+        customers = customers_of(account, written, account.clock)
+        await customers.apply_stripe_event(PLACE, AMessage(an_event(0)))
+    return account, written
+
+
+@pytest.mark.parametrize("error", [KeyRefused("refused"), NotPermitted("no right")])
+async def test_a_key_that_is_mended_after_days_loses_nobody_a_plan(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("streams.billing.calling.KEY_PAUSE", 0.01)
+    account, written = await said_after(10, error)
+    assert account.calls == 11
+    assert [each.plan for each in written.plans()] == ["free"]
+    assert not [each for each in written.messages if each.topic == "dead-letters"]
+
+
+async def test_while_stripe_is_away_for_days_an_event_is_a_dead_letter() -> None:
+    account, written = await said_after(50, AnswerLost("cut off"))
+    assert account.calls == 3
+    [letter] = written.messages
+    assert letter.topic == "dead-letters"
+    assert letter.value is not None
+    assert b"stripe_away" in letter.value
