@@ -180,6 +180,10 @@ class BillingWorker:
         """Returns when the ledgers of the first assignment are complete."""
         await self._member.assigned()
 
+    def remaining_changes(self) -> int:
+        """Changes of its tables that are to be read before it takes messages; 0: all are there."""
+        return self._member.remaining_changes()
+
     def problems(self) -> dict[str, str]:
         """What keeps the worker from its work now: the part → a sentence. Empty: nothing."""
         found = self._member.problems()
@@ -198,7 +202,7 @@ class BillingWorker:
         return monotonic() - min(came) if came else 0.0
 
     def _measure(self) -> ConsumerLag:
-        at_scrape(RECOVERY, lambda: {(): self._member.remaining_changes()})
+        at_scrape(RECOVERY, lambda: {(): self.remaining_changes()})
         at_scrape(STRIPE_PROBLEM, lambda: {(): float(self._calling.problem() is not None)})
         at_scrape(OLDEST_USE, lambda: {(): self._oldest()})
         return ConsumerLag(

@@ -22,6 +22,7 @@ from streams.readiness import notify
 log = structlog.get_logger()
 
 ELECTED_SECONDS: Final = 60.0
+STATUS_SECONDS: Final = 1.0
 EX_TEMPFAIL: Final = 75
 """The exit code that asks for another start (sysexits.h)."""
 
@@ -43,7 +44,10 @@ class Worker(Protocol):
         """Joins the group."""
 
     async def assigned(self) -> None:
-        """Returns when it has its partitions."""
+        """Returns when it has its partitions, with what their tables say."""
+
+    def remaining_changes(self) -> int:
+        """Changes of its tables that are to be read before that; 0: all are there."""
 
     async def wait_failed(self) -> None:
         """Raises why it cannot go on."""
@@ -142,6 +146,13 @@ def _end_at_once(name: str, failure: BaseException | None) -> NoReturn:
 
 
 async def _say_when_ready(name: str, worker: Worker, group: str) -> None:
-    await worker.assigned()
+    assigned = asyncio.ensure_future(worker.assigned())
+    try:
+        while not (await asyncio.wait({assigned}, timeout=STATUS_SECONDS))[0]:
+            # A table may take minutes: who waits for the worker sees that it goes on.
+            if left := worker.remaining_changes():
+                notify(f"STATUS=reading its table, {left:,} changes to go")
+    finally:
+        assigned.cancel()
     notify("READY=1")
     log.info("worker ready", worker=name, group=group)

@@ -96,7 +96,7 @@ class QuotasWorker:
             failed=self._member.fail,
         )
         self.lag = ConsumerLag(self._reading.standings, self._log.ends_of)
-        at_scrape(RECOVERY, lambda: {(): self._member.remaining_changes()})
+        at_scrape(RECOVERY, lambda: {(): self.remaining_changes()})
         self._app.on_partitions_revoked.connect(self._close_lanes)
         self._app.finalize()
 
@@ -112,6 +112,10 @@ class QuotasWorker:
     async def assigned(self) -> None:
         """Returns when the accounts of the first assignment are complete."""
         await self._member.assigned()
+
+    def remaining_changes(self) -> int:
+        """Changes of its tables that are to be read before it takes messages; 0: all are there."""
+        return self._member.remaining_changes()
 
     def problems(self) -> dict[str, str]:
         """What keeps the worker from its work now: the part → a sentence. Empty: nothing."""

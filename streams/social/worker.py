@@ -92,6 +92,10 @@ class SocialWorker:
         """Returns when the first assignment is complete."""
         await self._member.assigned()
 
+    def remaining_changes(self) -> int:
+        """Changes of its tables that are to be read before it takes messages; 0: all are there."""
+        return self._member.remaining_changes()
+
     def problems(self) -> dict[str, str]:
         """What keeps the worker from its work now: the part → a sentence. Empty: nothing."""
         found = self._member.problems()
