@@ -384,15 +384,13 @@ async def test_days_are_typed_and_taken_when_they_are_whole(shown: Weir, browser
         await expect(last).to_be_focused()
         await last.press("Enter")
         await expect(page).to_have_url(
-            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15"
-            "&timezone=Europe%2FBerlin"
+            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15&timezone=Europe%2FBerlin"
         )
         await last.fill("2026-09-15")
         await last.press("Enter")
         await expect(page.get_by_text("Choose two days, the first one first")).to_be_visible()
         await expect(page).to_have_url(
-            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15"
-            "&timezone=Europe%2FBerlin"
+            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15&timezone=Europe%2FBerlin"
         )
         await page.go_back()
         await page.go_back()

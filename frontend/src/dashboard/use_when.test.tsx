@@ -23,7 +23,8 @@ function times(zone: string): (string | undefined)[] {
     (received_at) =>
       ({ event_id: received_at, event_type: "own", path: "/a", received_at }) as StoredEvent,
   );
-  for (const event of events) Object.assign(event, { bot: false, referrer: "", country: "", browser: "" });
+  for (const event of events)
+    Object.assign(event, { bot: false, referrer: "", country: "", browser: "" });
   renderInEnglish(
     <LiveCard
       live={{ events, state: "live", skipped: 0 }}
