@@ -70,3 +70,16 @@ export function postDocument(more: Partial<Schemas["PostDocument"]> = {}): Schem
     ...more,
   };
 }
+
+export function totalsDocument(count: number): Schemas["Totals"] {
+  const measure = (value: number | null) => ({ value, previous: null, change: null });
+  return {
+    from: "2026-11-20T23:00:00Z",
+    to: "2026-11-27T12:00:00Z",
+    count: measure(count),
+    visitors: measure(count),
+    page_views: measure(count),
+    conversions: measure(0),
+    conversion_rate: measure(null),
+  };
+}

@@ -162,6 +162,39 @@ async def test_numbers_are_saved_as_csv(shown: Weir, browser: Browser) -> None:
         assert text.splitlines() == ["value,count,visitors", f"{path},2,2"]
 
 
+async def test_the_series_is_saved_as_it_is_shown(shown: Weir, browser: Browser) -> None:
+    path = f"/saved/{uuid4()}"
+    # More types, each more frequent, than one question by type answers.
+    events = [{**a_view(path), "event_type": f"own-{number}"} for number in range(12)] * 3
+    events = [{**event, "visitor_id": f"v-{uuid4()}"} for event in events]
+    events += [a_view(path), a_view(path), {**a_view(path), "event_type": "conversion"}]
+    # The week of this day begins before the range does.
+    days = datetime.now(UTC).date() - timedelta(days=datetime.now(UTC).weekday())
+    first, last = days - timedelta(days=12), days - timedelta(days=2)
+    for event in events:
+        event["occurred_at"] = f"{first}T12:00:00Z"
+    status, _ = await shown.post("/analytics/events", events)
+    assert status == 202
+    await counted(shown, path, len(events))
+    async with opened(browser, shown) as page:
+        await page.goto(
+            f"/?path={path}&range=custom&first={first}&last={last}&interval=week&timezone=UTC"
+        )
+        await expect(page.locator("[data-tile=conversions]")).to_have_text("1")
+        card = page.get_by_role("region", name="Over time").first
+        save = card.get_by_role("button", name="Save as CSV")
+        await expect(save).to_have_attribute("aria-disabled", "false")
+        async with page.expect_download() as saving:
+            await save.click()
+        download = await saving.value
+        assert download.suggested_filename == "weir-traffic.csv"
+        assert (await download.path()).read_text().splitlines() == [
+            "start,views,visitors,conversions",
+            f"{first}T00:00:00Z,2,2,1",
+            f"{days - timedelta(days=7)}T00:00:00Z,0,0,0",
+        ]
+
+
 async def test_filters_survive_reload_and_the_way_back(shown: Weir, browser: Browser) -> None:
     path = f"/kept/{uuid4()}"
     await shown.post(
@@ -351,13 +384,13 @@ async def test_days_are_typed_and_taken_when_they_are_whole(shown: Weir, browser
         await expect(last).to_be_focused()
         await last.press("Enter")
         await expect(page).to_have_url(
-            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15"
+            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15&timezone=Europe%2FBerlin"
         )
         await last.fill("2026-09-15")
         await last.press("Enter")
         await expect(page.get_by_text("Choose two days, the first one first")).to_be_visible()
         await expect(page).to_have_url(
-            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15"
+            f"{shown.url}/?range=custom&first=2026-10-01&last=2026-10-15&timezone=Europe%2FBerlin"
         )
         await page.go_back()
         await page.go_back()

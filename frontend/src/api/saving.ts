@@ -1,10 +1,10 @@
-/** Saves an answer of the API as a file. */
+/** Answers of the API as files, and how any file is saved. */
 
 import { open } from "./client";
 
-export async function saveCsv(address: string, name: string): Promise<void> {
+export async function answeredCsv(address: string): Promise<Blob> {
   const response = await open(address, { headers: { Accept: "text/csv" } });
-  save(await response.blob(), `${name}.csv`);
+  return response.blob();
 }
 
 export function save(blob: Blob, name: string): void {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Point, trafficOf } from "./series";
+import { type Point, trafficCsv, trafficOf } from "./series";
 
 const at = (start: string, count: number, visitors = count): Point => ({ start, count, visitors });
 
@@ -45,3 +45,35 @@ test("a step that is cut at the period's begin begins there", () => {
 test("of nothing there is nothing", () => {
   expect(trafficOf([], [])).toEqual({ starts: [], views: [], visitors: [], conversions: [] });
 });
+
+test("the file has what is drawn, from the period's begin on", async () => {
+  const monday = Date.parse("2026-11-23T00:00:00Z") / 1000;
+  const series = trafficOf(
+    [at("2026-11-16T00:00:00Z", 3, 2), at("2026-11-23T00:00:00Z", 5, 4)],
+    [at("2026-11-23T00:00:00Z", 1)],
+    monday - 86_400,
+  );
+  const file = trafficCsv(series, (start) => new Date(start * 1000).toISOString());
+  expect(await textOf(file)).toBe(
+    "start,views,visitors,conversions\r\n" +
+      "2026-11-22T00:00:00.000Z,3,2,0\r\n" +
+      "2026-11-23T00:00:00.000Z,5,4,1\r\n",
+  );
+});
+
+test("in the file a cell that would be read as more is quoted", async () => {
+  const file = trafficCsv(
+    trafficOf([at("2026-11-23T00:00:00Z", 3, 2)], []),
+    () => 'a "day", or\ntwo',
+  );
+  expect(await textOf(file)).toContain('\r\n"a ""day"", or\ntwo",3,2,0\r\n');
+});
+
+/** jsdom's files do not tell their text themselves. */
+function textOf(file: Blob): Promise<string> {
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result));
+    reader.readAsText(file);
+  });
+}

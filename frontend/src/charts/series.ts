@@ -1,5 +1,7 @@
 /** What a time series chart draws, from what the API answers. */
 
+import { csvOf } from "./csv";
+
 export interface Point {
   start: string;
   count: number;
@@ -45,4 +47,17 @@ export function trafficOf(
     visitors: column("visitors"),
     conversions: column("conversions"),
   };
+}
+
+/** The series as a file. `written`: a step's begin, given in seconds since 1970. */
+export function trafficCsv(series: TrafficSeries, written: (start: number) => string): Blob {
+  return csvOf(
+    ["start", "views", "visitors", "conversions"],
+    series.starts.map((start, index) => [
+      written(start),
+      series.views[index] ?? 0,
+      series.visitors[index] ?? 0,
+      series.conversions[index] ?? 0,
+    ]),
+  );
 }

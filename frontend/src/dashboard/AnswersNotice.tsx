@@ -7,14 +7,14 @@ import { useTranslation } from "react-i18next";
 import { Button } from "../design/Button";
 import { Notice } from "../design/Notice";
 import { ProblemNotice } from "../design/ProblemNotice";
-import { useFormats } from "../language/formats";
 import { ANALYTICS } from "./questions";
+import { useWhen } from "./use_when";
 
 const SHOWN = { queryKey: [ANALYTICS], type: "active" } as const;
 
 export function AnswersNotice({ timeZone }: { timeZone: string }) {
   const { t } = useTranslation();
-  const formats = useFormats(timeZone);
+  const when = useWhen(timeZone);
   const queries = useQueryClient();
   const cache = queries.getQueryCache();
   const subscribe = (changed: () => void) => cache.subscribe(changed);
@@ -26,7 +26,7 @@ export function AnswersNotice({ timeZone }: { timeZone: string }) {
   return (
     <Notice
       kind="warning"
-      title={t("dashboard.stale", { time: formats.time(new Date(since)) })}
+      title={t("dashboard.stale", { time: when(new Date(since)) })}
       action={
         <Button icon={<RotateCw aria-hidden className="size-4" />} onClick={again}>
           {t("problem.retry")}

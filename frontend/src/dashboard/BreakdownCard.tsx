@@ -3,6 +3,7 @@
 import { Tabs } from "radix-ui";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
+import { answeredCsv } from "../api/saving";
 import { BarTable } from "../charts/BarTable";
 import { barsOf } from "../charts/bars";
 import { Button } from "../design/Button";
@@ -51,7 +52,7 @@ export function BreakdownCard({ title, dimensions, eventType, ...shown }: Props)
       actions={
         <ChartActions
           title={title}
-          address={address}
+          csv={() => answeredCsv(address())}
           name={`weir-${eventType ?? "events"}-by-${by}`}
         />
       }

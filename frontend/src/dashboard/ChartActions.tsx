@@ -3,7 +3,7 @@
 import { Download, LineChart, Table } from "lucide-react";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { saveCsv } from "../api/saving";
+import { save } from "../api/saving";
 import { IconButton } from "../design/Button";
 
 interface Props {
@@ -11,20 +11,20 @@ interface Props {
   title: string;
   asTable?: boolean;
   setAsTable?: (asTable: boolean) => void;
-  /** The API's address of the numbers, of this moment. */
-  address: () => string;
+  /** The numbers of this moment as CSV; null: they are not there yet. */
+  csv: (() => Promise<Blob> | Blob) | null;
   /** Of the file, without its ending. */
   name: string;
 }
 
-export function ChartActions({ title, asTable, setAsTable, address, name }: Props) {
+export function ChartActions({ title, asTable, setAsTable, csv, name }: Props) {
   const { t } = useTranslation();
   const [state, setState] = useState<"idle" | "saving" | "failed">("idle");
   const download = async () => {
-    if (state === "saving") return;
+    if (state === "saving" || csv === null) return;
     setState("saving");
     try {
-      await saveCsv(address(), name);
+      save(await csv(), `${name}.csv`);
       setState("idle");
     } catch {
       setState("failed");
@@ -51,7 +51,7 @@ export function ChartActions({ title, asTable, setAsTable, address, name }: Prop
       <IconButton
         label={t("dashboard.saveCsv", { title })}
         icon={<Download aria-hidden className="size-4" />}
-        aria-disabled={state === "saving"}
+        aria-disabled={state === "saving" || csv === null}
         onClick={() => void download()}
       />
     </div>

@@ -7,7 +7,7 @@ import { BreakdownCard } from "./BreakdownCard";
 import { Controls } from "./Controls";
 import { FirstEvent } from "./FirstEvent";
 import { LiveCard } from "./LiveCard";
-import { useAnyEvent } from "./questions";
+import { useNoEventEver } from "./questions";
 import { Tiles } from "./Tiles";
 import { TrafficCard } from "./TrafficCard";
 import { useLiveEvents } from "./use_live_events";
@@ -18,8 +18,8 @@ export function Dashboard() {
   useTitle(t("shell.dashboard"));
   const { view, change } = useView();
   const live = useLiveEvents();
-  const any = useAnyEvent(view);
-  if (any.data === false && live.events.length === 0) return <FirstEvent live={live} />;
+  const none = useNoEventEver(view);
+  if (none && live.events.length === 0) return <FirstEvent live={live} />;
   const shown = { view, change };
   return (
     <div className="flex flex-col gap-4">

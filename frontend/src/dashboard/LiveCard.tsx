@@ -10,11 +10,13 @@ import { useFormats } from "../language/formats";
 import { isOf } from "./matching";
 import { eventName, valueName } from "./names";
 import type { Live, StoredEvent } from "./use_live_events";
+import { useWhen } from "./use_when";
 import type { View } from "./view";
 
 export function LiveCard({ live, view }: { live: Live; view: View }) {
   const { t } = useTranslation();
-  const formats = useFormats(view.timeZone);
+  const formats = useFormats();
+  const when = useWhen(view.timeZone);
   const [held, setHeld] = useState<readonly StoredEvent[] | null>(null);
   const events = (held ?? live.events).filter((event) => isOf(event, view));
   return (
@@ -43,7 +45,7 @@ export function LiveCard({ live, view }: { live: Live; view: View }) {
         <ScrollRegion label={t("dashboard.live")} className="max-h-80 overflow-y-auto">
           <ol className="flex flex-col">
             {events.map((event) => (
-              <LiveEvent key={event.event_id} event={event} timeZone={view.timeZone} />
+              <LiveEvent key={event.event_id} event={event} at={when(event.received_at)} />
             ))}
           </ol>
         </ScrollRegion>
@@ -75,9 +77,8 @@ export function LiveState({ state }: { state: Live["state"] }) {
   );
 }
 
-function LiveEvent({ event, timeZone }: { event: StoredEvent; timeZone: string }) {
+function LiveEvent({ event, at }: { event: StoredEvent; at: string }) {
   const { t, i18n } = useTranslation();
-  const formats = useFormats(timeZone);
   const from = [
     eventName(event.event_type, t),
     event.referrer,
@@ -87,7 +88,7 @@ function LiveEvent({ event, timeZone }: { event: StoredEvent; timeZone: string }
   return (
     <li className="flex items-baseline gap-3 border-line border-t py-1.5 text-sm first:border-t-0">
       <time dateTime={event.received_at} className="shrink-0 text-soft tabular-nums">
-        {formats.time(event.received_at)}
+        {at}
       </time>
       <div className="min-w-0 flex-1">
         <p dir="ltr" className="truncate rtl:text-right" title={event.path}>

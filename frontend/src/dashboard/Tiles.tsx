@@ -30,10 +30,12 @@ export function Tiles({ view }: Pick<Shown, "view">) {
         </dl>
       </Fresh>
       {view.bots === "exclude" && left > 0 ? (
-        <p className="flex items-center gap-2 text-soft text-sm">
-          <Bot aria-hidden className="size-4 shrink-0" />
-          {t("dashboard.botsLeftOut", { count: left, number: formats.count(left) })}
-        </p>
+        <Fresh waits={bots.isPlaceholderData}>
+          <p className="flex items-center gap-2 text-soft text-sm">
+            <Bot aria-hidden className="size-4 shrink-0" />
+            {t("dashboard.botsLeftOut", { count: left, number: formats.count(left) })}
+          </p>
+        </Fresh>
       ) : null}
     </section>
   );

@@ -3,7 +3,7 @@
 import { clsx } from "clsx";
 import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { trafficOf } from "../charts/series";
+import { trafficCsv, trafficOf } from "../charts/series";
 import { type Line, TimeSeriesChart } from "../charts/TimeSeriesChart";
 import { Card } from "../design/Card";
 import { DataTable } from "../design/DataTable";
@@ -12,7 +12,8 @@ import { useFormats } from "../language/formats";
 import { ChartActions } from "./ChartActions";
 import { Fresh } from "./Fresh";
 import { NoAnswer } from "./NoAnswer";
-import { addressOf, narrowedBy, periodNow, useTraffic } from "./questions";
+import { writtenIn } from "./periods";
+import { useTraffic } from "./questions";
 import type { Shown } from "./use_view";
 
 const HEIGHT = 280;
@@ -53,15 +54,8 @@ export function TrafficCard({ view }: Pick<Shown, "view">) {
   const write = interval === "minute" || interval === "hour" ? formats.dateTime : formats.date;
   const at = (start: number) => write(new Date(start * 1000));
   const start = pointed === null ? undefined : series.starts[pointed];
-  const address = () => {
-    const period = periodNow(view);
-    return addressOf("/analytics/timeseries", {
-      ...narrowedBy(view, period),
-      interval: period.interval,
-      timezone: view.timeZone,
-      group_by: "event_type",
-    });
-  };
+  // What is seen, and not asked anew: one question has not both series in every case.
+  const csv = () => trafficCsv(series, (start) => writtenIn(new Date(start * 1000), view.timeZone));
   return (
     <Card
       title={t("dashboard.traffic")}
@@ -70,7 +64,7 @@ export function TrafficCard({ view }: Pick<Shown, "view">) {
           asTable={asTable}
           setAsTable={setAsTable}
           title={t("dashboard.traffic")}
-          address={address}
+          csv={traffic.data === undefined || traffic.isPlaceholderData ? null : csv}
           name="weir-traffic"
         />
       }

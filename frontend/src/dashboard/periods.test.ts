@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { dayIn, periodOf, possibleIntervals, startOfDay } from "./periods";
+import { dayIn, periodOf, possibleIntervals, startOfDay, writtenIn } from "./periods";
 import { readView } from "./view";
 
 const ZONE = "Europe/Berlin";
@@ -64,4 +64,10 @@ test("an interval that the API would refuse is taken for one that it answers", (
   expect(period("range=12mo&interval=minute").interval).toBe("week" satisfies string);
   expect(period("range=24h&interval=minute").interval).toBe("minute");
   expect(possibleIntervals(period("range=12mo"))).toEqual(["day", "week", "month"]);
+});
+
+test("a moment is written on the zone's clock with its offset", () => {
+  expect(writtenIn(NOW, ZONE)).toBe("2026-11-27T04:20:31+01:00");
+  expect(writtenIn(NOW, "America/St_Johns")).toBe("2026-11-26T23:50:31-03:30");
+  expect(writtenIn(NOW, "UTC")).toBe("2026-11-27T03:20:31Z");
 });

@@ -103,6 +103,16 @@ export function dayIn(moment: Date, zone: string): string {
   return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)}`;
 }
 
+/** RFC 3339 in whole seconds, on the clock of a zone; offsets in it have no seconds. */
+export function writtenIn(moment: Date, zone: string): string {
+  const offset = Math.round(offsetOf(moment, zone) / MINUTE) * MINUTE;
+  const wall = new Date(moment.getTime() + offset).toISOString().slice(0, 19);
+  if (offset === 0) return `${wall}Z`;
+  const minutes = Math.abs(offset) / MINUTE;
+  const apart = `${pad(Math.floor(minutes / 60), 2)}:${pad(minutes % 60, 2)}`;
+  return `${wall}${offset < 0 ? "-" : "+"}${apart}`;
+}
+
 function startOfNamedDay(name: string, zone: string, days = 0): Date {
   const wall = Date.parse(`${name}T00:00:00Z`) + days * DAY;
   // Where the clock jumps at midnight the day begins later; a second look finds that offset.

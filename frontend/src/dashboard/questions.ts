@@ -3,7 +3,7 @@
  * minute later, and what was answered stays in sight until it is answered again.
  */
 
-import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { answerOf, client } from "../api/client";
 import { serverNow } from "../api/server_clock";
 import { type Period, periodOf } from "./periods";
@@ -27,6 +27,8 @@ export function periodNow(view: View): Period {
   return periodOf(view, serverNow());
 }
 
+const ANY_EVENT = ["any-event"] as const;
+
 const KEPT = {
   // Dimmed while it is not the view's own (see Fresh).
   placeholderData: keepPreviousData,
@@ -41,7 +43,12 @@ function totalsOf(view: View, signal: AbortSignal) {
 export function useTotals(view: View) {
   return useQuery({
     queryKey: [...NUMBERS, "totals", { ...view, interval: null }],
-    queryFn: ({ signal }) => totalsOf(view, signal),
+    queryFn: async ({ client: queries, signal }) => {
+      const totals = await totalsOf(view, signal);
+      // An empty view later on is no sign that there is nothing at all.
+      if (totals.count.value !== 0) queries.setQueryData<boolean>(ANY_EVENT, true);
+      return totals;
+    },
     ...KEPT,
   });
 }
@@ -113,20 +120,23 @@ export function useBreakdown(
   });
 }
 
-/** Whether there has ever been an event; asked where the view has none. */
-export function useAnyEvent(view: View): UseQueryResult<boolean> {
-  const { data } = useTotals(view);
-  return useQuery({
-    queryKey: ["any-event"],
+/** Whether there has never been an event; asked where the view has none. */
+export function useNoEventEver(view: View): boolean {
+  const totals = useTotals(view);
+  const none = totals.data?.count.value === 0;
+  const any = useQuery({
+    queryKey: ANY_EVENT,
     queryFn: async ({ signal }) => {
       const query = { limit: 1 };
       const page = await answerOf(client.GET("/analytics/events", { params: { query }, signal }));
       return page.items.length > 0;
     },
-    enabled: data?.count.value === 0,
+    enabled: none,
     // Once there was one, there always was.
     staleTime: (query) => (query.state.data === true ? Number.POSITIVE_INFINITY : 0),
   });
+  // What was answered before the first one was counted is not asked again, and does not hold.
+  return none && any.data === false;
 }
 
 /** The address of a question, for saving its answer as CSV. */

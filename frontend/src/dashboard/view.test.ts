@@ -30,6 +30,12 @@ test("what is written is read again as it was", () => {
   expect(readView(writeView(view, ZONE), ZONE)).toEqual(view);
 });
 
+test("who is sent an address is shown the same in another zone", () => {
+  const view = read("range=30d&country=DE");
+  expect(view.timeZone).toBe(ZONE);
+  expect(readView(writeView(view, ZONE), "America/New_York")).toEqual(view);
+});
+
 test("what cannot be read is as it is at first", () => {
   const view = read("range=1y&interval=second&timezone=Mars/Olympus&bots=maybe&first=x");
   expect(view).toEqual(read(""));

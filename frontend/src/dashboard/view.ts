@@ -64,7 +64,10 @@ export function readView(params: URLSearchParams, zone: string): View {
   };
 }
 
-/** Writes it back: only what differs from how it is at first. */
+/**
+ * Writes it back: only what differs from how it is at first. The zone stands beside anything else,
+ * as who is sent the address may be in another one.
+ */
 export function writeView(view: View, zone: string): URLSearchParams {
   const params = new URLSearchParams();
   if (view.range !== "7d") params.set("range", view.range);
@@ -73,12 +76,12 @@ export function writeView(view: View, zone: string): URLSearchParams {
     params.set("last", view.last);
   }
   if (view.interval !== null) params.set("interval", view.interval);
-  if (view.timeZone !== zone) params.set("timezone", view.timeZone);
   if (view.bots !== "exclude") params.set("bots", view.bots);
   for (const dimension of DIMENSIONS) {
     const value = view.where[dimension];
     if (value !== undefined) params.set(dimension, value);
   }
+  if (params.size > 0 || view.timeZone !== zone) params.set("timezone", view.timeZone);
   return params;
 }
 

@@ -1,5 +1,6 @@
-import { screen, waitFor, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
+import { Link, Route, Routes, useLocation } from "react-router";
 import { beforeEach, expect, test, vi } from "vitest";
 import {
   type Answer,
@@ -229,6 +230,38 @@ test.each([
   expect(new Set(keys).size).toBe(1);
 });
 
+test("who leaves before the answer is not brought back, and the answer is kept", async () => {
+  let answer = (_: Response) => {};
+  const { asked } = api({
+    "POST /social/post": () =>
+      new Promise<Response>((resolve) => {
+        answer = resolve;
+      }),
+  });
+  renderInEnglish(
+    <>
+      <Link to="/plan">Away</Link>
+      <Where />
+      <Routes>
+        <Route path="/social-generator" element={<SocialMediaGenerator />} />
+        <Route path="*" element={<p>Another page</p>} />
+      </Routes>
+    </>,
+    "/social-generator",
+  );
+  await userEvent.type(prompt(), "A new espresso");
+  await userEvent.click(generate());
+  await waitFor(() => expect(posts(asked)).toHaveLength(1));
+  await userEvent.click(screen.getByRole("link", { name: "Away" }));
+  expect(screen.getByText("Another page")).toBeInTheDocument();
+  expect(sessionStorage.getItem("weir.social.draft")).not.toBeNull();
+  answer(json(QUEUED, 202)());
+  // What is known of it is put right all the same.
+  await waitFor(() => expect(sessionStorage.getItem("weir.social.draft")).toBeNull());
+  await act(() => new Promise((resolve) => setTimeout(resolve)));
+  expect(screen.getByTestId("where")).toHaveTextContent(/^\/plan$/);
+});
+
 test("another prompt is sent under another key", async () => {
   const { asked } = api({ "POST /social/post": unreachable });
   renderInEnglish(<SocialMediaGenerator />);
@@ -335,4 +368,9 @@ test.each([404, 422])(
 
 function posts(asked: ReturnType<typeof answering>["asked"]) {
   return asked.filter((each) => each.method === "POST");
+}
+
+function Where() {
+  const { pathname, search } = useLocation();
+  return <p data-testid="where">{pathname + search}</p>;
 }

@@ -28,14 +28,21 @@ export function SocialMediaGenerator() {
   }, [id]);
   const post = usePost(id);
   const watching = useWatching(post.data);
-  const generation = useGeneration((made) => {
-    taken();
+  const generation = useGeneration(taken);
+  const showMade = (made: string) =>
     show(made, { focus: focusIsWithin(region.current), step: false });
-  });
   const makes = post.data !== undefined && isRunning(post.data) && post.data.asked !== undefined;
   const busy = generation.isPending || makes;
   const generate = (wanted: NewPost) => {
-    if (!busy) generation.mutate(wanted);
+    if (busy) return;
+    // Nobody who has left the page is brought back: these are called only while it is there.
+    generation.mutate(wanted, {
+      onSuccess: (post) => showMade(post.id),
+      onError: (error) => {
+        const failed = failedPostOf(error);
+        if (failed !== null) showMade(failed);
+      },
+    });
   };
   return (
     <div

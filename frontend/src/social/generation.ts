@@ -13,13 +13,14 @@ const LISTED_MS = 2000;
 /** Where the quota stood when it refused a post. */
 export type Refusal = Pick<Plan, "remaining" | "limit" | "resets_at">;
 
-export function useGeneration(taken: (id: string) => void) {
+/** What is known stays right also for who leaves the page before the answer. */
+export function useGeneration(taken: () => void) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: askForPost,
     onSuccess: (post, wanted) => {
       queries.setQueryData<Post>(postKey(post.id), { ...post, asked: wanted.variants });
-      taken(post.id);
+      taken();
       void creditsChanged(queries);
       void postsChanged(queries);
       // Also for who leaves the page at once.
@@ -28,9 +29,8 @@ export function useGeneration(taken: (id: string) => void) {
     onError: (error) => {
       const refusal = refusalOf(error);
       if (refusal !== null) noteRefusal(queries, refusal);
-      const id = failedPostOf(error);
-      if (id !== null) {
-        taken(id);
+      if (failedPostOf(error) !== null) {
+        taken();
         void creditsChanged(queries);
       }
     },
