@@ -1,6 +1,6 @@
 /** The days of a range of one's own: taken when they are typed to the end and in their order. */
 
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { TextField } from "../design/Field";
 import type { Shown } from "./use_view";
@@ -10,14 +10,22 @@ export function DayRange({ view, change }: Shown) {
   const { t } = useTranslation();
   const [first, setFirst] = useState(view.first);
   const [last, setLast] = useState(view.last);
-  // Back and forward choose other days.
+  const taken = useRef("");
+  // Back and forward choose other days. Those that were taken here are there already: what was
+  // typed since then stays.
   useEffect(() => {
-    setFirst(view.first);
-    setLast(view.last);
+    if (taken.current !== `${view.first} ${view.last}`) {
+      setFirst(view.first);
+      setLast(view.last);
+    }
+    taken.current = "";
   }, [view.first, view.last]);
   const usable = isDay(first) && isDay(last) && first <= last;
   const take = () => {
-    if (usable && (first !== view.first || last !== view.last)) change({ first, last });
+    if (usable && (first !== view.first || last !== view.last)) {
+      taken.current = `${first} ${last}`;
+      change({ first, last });
+    }
   };
   return (
     <form
