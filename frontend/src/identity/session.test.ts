@@ -2,6 +2,9 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type Answer, answering, json, problem } from "../../tests/answers";
 import { planDocument } from "../../tests/documents";
 import { answerOf, client, open } from "../api/client";
+import { tabMemory } from "../app/memory";
+import { askForPost } from "../social/asking";
+import { recalledDraft } from "../social/draft";
 import { openSession } from "./session";
 
 const AUTHORITY = "https://login.example.com";
@@ -122,4 +125,63 @@ test("a page that is opened with an expired token renews it", async () => {
   await openSession(vi.fn());
   expect((await plan()).remaining).toBe(1);
   expect(asked.filter(({ path }) => path === "/api/user/plan")).toHaveLength(1);
+});
+
+const DRAFT = "weir.social.draft";
+const CAPTION = "weir.social.caption.a-post.1";
+
+/** What the pages keep of a post that is thought of, and of one that was changed. */
+function write() {
+  tabMemory.keep(DRAFT, JSON.stringify({ prompt: "Our secret espresso" }));
+  tabMemory.keep(CAPTION, "Changed");
+}
+
+const written = () => [recalledDraft().prompt, tabMemory.recall(CAPTION)];
+
+test("what somebody wrote is there after another sign-in of theirs, and not for others", async () => {
+  server("first");
+  await openSession(vi.fn());
+  write();
+  // The session ended by itself, and the same user signs in again.
+  signedIn();
+  await openSession(vi.fn());
+  expect(written()).toEqual(["Our secret espresso", "Changed"]);
+  signedIn("bob");
+  await openSession(vi.fn());
+  expect(written()).toEqual(["", null]);
+});
+
+test("who signs out leaves nothing behind for the next user, also where nothing can be kept", async () => {
+  const keys: (string | null)[] = [];
+  const { routes } = server("first", {
+    "POST /social/post": ({ headers }) => {
+      keys.push(headers.get("Idempotency-Key"));
+      return problem(503, {})();
+    },
+  });
+  const full = vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+    throw new DOMException("full", "QuotaExceededError");
+  });
+  const session = await openSession(vi.fn());
+  const wanted = {
+    prompt: "Our secret espresso",
+    platform: "instagram",
+    tone: "friendly",
+    language: "en",
+    variants: 1,
+  } as const;
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    await expect(askForPost(wanted)).rejects.toMatchObject({ status: 503 });
+  }
+  full.mockRestore();
+  write();
+  // The provider is away: the page stays as it is.
+  delete routes["GET /.well-known/openid-configuration"];
+  await session.signOut?.();
+  expect(written()).toEqual(["", null]);
+  expect(Object.keys(sessionStorage)).toEqual([]);
+  await expect(askForPost(wanted)).rejects.toMatchObject({ status: 503 });
+  const [first, again, next] = keys;
+  expect(again).toBe(first);
+  expect(next).not.toBe(first);
 });

@@ -2,6 +2,7 @@
 
 import type { User, UserManager } from "oidc-client-ts";
 import { answerOf, askAs, client, type Schemas } from "../api/client";
+import { tabMemory } from "../app/memory";
 
 export const RETURN_PATH = "/signed-in";
 
@@ -63,6 +64,7 @@ export async function openSession(
     }
     if (user === null) return await signIn(provider);
   }
+  keepFor(user);
   let current: User | null = user;
   let leaving = false;
   provider.events.addUserLoaded((renewed) => {
@@ -100,6 +102,7 @@ export async function openSession(
     signOut: async () => {
       leaving = true;
       current = null;
+      tabMemory.clear();
       // The browser may keep this page as it is, and show it again when one goes back.
       window.addEventListener("pageshow", (event) => {
         if (event.persisted) window.location.reload();
@@ -113,6 +116,16 @@ export async function openSession(
       }
     },
   };
+}
+
+const OWNER = "weir.owner";
+
+/** What the tab keeps, such as a prompt, is there for whoever wrote it and for nobody else. */
+function keepFor({ profile: { iss, sub } }: User): void {
+  const owner = JSON.stringify([iss, sub]);
+  if (tabMemory.recall(OWNER) === owner) return;
+  tabMemory.clear();
+  tabMemory.keep(OWNER, owner);
 }
 
 /**
