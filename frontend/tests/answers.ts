@@ -59,11 +59,16 @@ export function answering(routes: Record<string, Answer>): {
       path: pathname,
       query: searchParams,
       headers: request.headers,
-      body: text === "" ? null : JSON.parse(text),
+      body: text === "" ? null : isForm(request) ? text : JSON.parse(text),
     };
     asked.push(question);
     const answer = routes[`${request.method} ${pathname}`];
     return answer ? await answer(question) : problem(404, {})();
   });
   return { asked, routes };
+}
+
+function isForm(request: Request): boolean {
+  const type = request.headers.get("Content-Type") ?? "";
+  return type.startsWith("application/x-www-form-urlencoded");
 }

@@ -32,6 +32,15 @@ FORBIDDEN: Final = "status of 403"
 FAILED: Final = "Signing in did not work"
 PLAN: Final = "/plan?x=1#y"
 FILTERED: Final = "/?range=24h&bots=include&path=%2Fpricing"
+SPOIL_TOKEN: Final = """() => {
+  for (const [key, text] of Object.entries(sessionStorage)) {
+    const kept = JSON.parse(text);
+    if (kept.access_token) {
+      kept.access_token += "x";
+      sessionStorage.setItem(key, JSON.stringify(kept));
+    }
+  }
+}"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -293,17 +302,7 @@ async def test_a_refused_token_leads_to_the_provider_once_and_back_with_all_filt
     async with visit(browser, weir, UNAUTHORIZED) as tab:
         await tab.go(FILTERED)
         await tab.sees("/pricing")
-        await tab.page.evaluate(
-            """() => {
-              for (const [key, text] of Object.entries(sessionStorage)) {
-                const kept = JSON.parse(text);
-                if (kept.access_token) {
-                  kept.access_token += "x";
-                  sessionStorage.setItem(key, JSON.stringify(kept));
-                }
-              }
-            }"""
-        )
+        await tab.page.evaluate(SPOIL_TOKEN)
         await tab.page.reload()
         await weir.eventually(lambda: signed_in(provider, 2))
         await tab.sees("/pricing")
@@ -423,6 +422,50 @@ async def test_with_refresh_tokens_one_stays_signed_in_without_leaving_the_page(
         assert first == provider.tokens[0]
         assert later
         assert set(later) <= set(provider.tokens[1:])
+
+
+async def test_with_refresh_tokens_a_refused_token_is_renewed_without_leaving_the_page(
+    browser: Browser, weir: Weir, provider: IdentityProvider
+) -> None:
+    provider.refreshes = True
+    async with visit(browser, weir, UNAUTHORIZED) as tab:
+        await tab.go(FILTERED)
+        await tab.sees("/pricing")
+        await tab.page.evaluate(SPOIL_TOKEN)
+        await tab.page.reload()
+
+        async def asked_again() -> bool:
+            first, *renewed = provider.tokens
+            return len(renewed) == 1 and tab.tokens_sent() == [first, f"{first}x", *renewed]
+
+        await weir.eventually(asked_again)
+        await tab.sees("/pricing")
+        assert (tab.place, len(provider.authorized)) == (FILTERED, 1)
+
+
+async def test_a_prompt_is_there_for_its_user_and_not_for_the_next_one(
+    browser: Browser, weir: Weir, provider: IdentityProvider
+) -> None:
+    provider.knows = False
+    async with visit(browser, weir, UNAUTHORIZED) as tab:
+        prompt = tab.page.get_by_role("textbox", name="What is the post about?")
+        await tab.go("/social-generator")
+        await tab.page.get_by_role("button", name=f"Sign in as {provider.user}").click()
+        await prompt.fill("Our secret espresso")
+        # The provider still knows them, and sends them back at once.
+        await tab.page.evaluate(SPOIL_TOKEN)
+        await tab.page.reload()
+        await weir.eventually(lambda: signed_in(provider, 2))
+        await expect(prompt).to_have_value("Our secret espresso")
+        await tab.page.get_by_role("button", name="Sign out").click()
+        button = tab.page.get_by_role("button", name=f"Sign in as {provider.user}")
+        await expect(button).to_be_visible()
+        provider.user = f"{provider.user}-colleague"
+        await tab.go(weir.url + "/social-generator")
+        await tab.page.get_by_role("button", name=f"Sign in as {provider.user}").click()
+        await expect(prompt).to_have_value("")
+        in_tab, _ = await tab.kept()
+        assert "secret" not in in_tab
 
 
 async def test_signing_out_ends_it_here_and_at_the_provider(

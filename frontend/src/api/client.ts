@@ -10,11 +10,11 @@ export type Schemas = components["schemas"];
 interface Credentials {
   /** The token to send, or null where none is needed. */
   token(): string | null;
-  /** The token was not taken: whoever asks has to sign in again. */
-  refused(): void;
+  /** This token was not taken: the one to ask with once more, or null where there is none. */
+  refused(token: string): Promise<string | null>;
 }
 
-let credentials: Credentials = { token: () => null, refused: () => {} };
+let credentials: Credentials = { token: () => null, refused: async () => null };
 
 /** Says once, at the start, who asks. */
 export function askAs(asking: Credentials): void {
@@ -23,14 +23,27 @@ export function askAs(asking: Credentials): void {
 
 export const client = createClient<paths>({ baseUrl: window.location.origin, fetch: sent });
 
-/** Sends it with the credentials there are. */
+/** Sends it with the credentials there are; once more where newer ones have come meanwhile. */
 async function sent(request: Request): Promise<Response> {
   const token = credentials.token();
+  if (token === null) return await answered(request);
+  // What it carries can be sent once.
+  const again = request.clone();
+  const response = await answered(request, token);
+  if (response.status !== 401) return response;
+  const newer = await credentials.refused(token);
+  if (newer === null) return response;
+  const last = await answered(again, newer);
+  // Told of, and not tried a third time.
+  if (last.status === 401) await credentials.refused(newer);
+  return last;
+}
+
+async function answered(request: Request, token: string | null = null): Promise<Response> {
   if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
   // Looked up at each call, so that tests can put another one in its place.
   const response = await globalThis.fetch(request);
   heedClock(response);
-  if (response.status === 401) credentials.refused();
   return response;
 }
 

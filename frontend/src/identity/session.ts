@@ -2,6 +2,7 @@
 
 import type { User, UserManager } from "oidc-client-ts";
 import { answerOf, askAs, client, type Schemas } from "../api/client";
+import { tabMemory } from "../app/memory";
 
 export const RETURN_PATH = "/signed-in";
 
@@ -52,33 +53,48 @@ export async function openSession(
   if (settings.sign_in === "missing") throw new SignInMissing();
   if (settings.sign_in === "none") return { settings, signOut: null };
   const provider = await openProvider(settings);
+  const renew = renewing(provider);
   let user = await returned(provider);
   let given = user === null ? Number.NEGATIVE_INFINITY : performance.now();
   if (user === null) {
     user = await provider.getUser();
-    if (user === null || user.expired === true) return await signIn(provider);
+    if (user?.expired === true) {
+      user = await renew(user);
+      given = performance.now();
+    }
+    if (user === null) return await signIn(provider);
   }
+  keepFor(user);
   let current: User | null = user;
+  let leaving = false;
   provider.events.addUserLoaded((renewed) => {
+    if (leaving) {
+      // It was under way when the session ended.
+      void provider.removeUser();
+      return;
+    }
     current = renewed;
     given = performance.now();
   });
-  // Without a refresh token it would need a frame of the provider's, which the pages do not allow.
-  if (user.refresh_token) provider.startSilentRenew();
-  let leaving = false;
-  const leave = async (refused: User | null) => {
-    const fresh = refused?.expired !== true && performance.now() - given < FRESH_MS;
+  provider.events.addAccessTokenExpiring(() => void renew(current));
+  const leave = async (fresh: boolean) => {
     await provider.removeUser();
     if (fresh) throw new SignInFailed("refused");
     await signIn(provider);
   };
   askAs({
     token: () => current?.access_token ?? null,
-    refused: () => {
+    refused: async (token) => {
+      // An answer may come late, after the token was renewed.
+      if (current?.access_token !== token) return current?.access_token ?? null;
+      const fresh = current.expired !== true && performance.now() - given < FRESH_MS;
+      const renewed = fresh ? null : await renew(current);
       // Many questions may be refused at once; the browser leaves once.
-      if (leaving) return;
+      if (leaving) return null;
+      if (renewed !== null) return renewed.access_token;
       leaving = true;
-      leave(current).catch(ended);
+      leave(fresh).catch(ended);
+      return null;
     },
   });
   return {
@@ -86,6 +102,7 @@ export async function openSession(
     signOut: async () => {
       leaving = true;
       current = null;
+      tabMemory.clear();
       // The browser may keep this page as it is, and show it again when one goes back.
       window.addEventListener("pageshow", (event) => {
         if (event.persisted) window.location.reload();
@@ -98,6 +115,36 @@ export async function openSession(
         ended(new SignedOut());
       }
     },
+  };
+}
+
+const OWNER = "weir.owner";
+
+/** What the tab keeps, such as a prompt, is there for whoever wrote it and for nobody else. */
+function keepFor({ profile: { iss, sub } }: User): void {
+  const owner = JSON.stringify([iss, sub]);
+  if (tabMemory.recall(OWNER) === owner) return;
+  tabMemory.clear();
+  tabMemory.keep(OWNER, owner);
+}
+
+/**
+ * Asks for a new token with the refresh token: null where there is none, or it is not taken.
+ *
+ * Who asks meanwhile gets the same answer: most providers take a refresh token once.
+ */
+function renewing(provider: UserManager): (user: User | null) => Promise<User | null> {
+  let underWay: Promise<User | null> | null = null;
+  return async (user) => {
+    // Without one it would need a frame of the provider's, which the pages do not allow.
+    if (!user?.refresh_token) return null;
+    underWay ??= provider
+      .signinSilent()
+      .catch(() => null)
+      .finally(() => {
+        underWay = null;
+      });
+    return await underWay;
   };
 }
 

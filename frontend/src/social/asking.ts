@@ -40,18 +40,14 @@ function mayHaveBeenTaken(error: unknown): boolean {
 
 /** Kept by the tab: who loads the page again and asks for the same does not pay twice. */
 function keyFor(body: string): string {
-  const before = asked ?? recalledAsked();
+  const before = recalledAsked();
   if (before?.body === body) return before.key;
   const key = randomId();
   remember({ key, body });
   return key;
 }
 
-/** Also where the tab may not keep anything. */
-let asked: Asked | null = null;
-
 function remember(latest: Asked | null): void {
-  asked = latest;
   tabMemory.keep(KEPT, latest === null ? null : JSON.stringify(latest));
 }
 
