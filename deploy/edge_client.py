@@ -146,6 +146,7 @@ class EdgeClient:
         document: Json = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
+        status = 0
         try:
             async with self._session.request(
                 method,

@@ -78,10 +78,15 @@ class ForkedProcess(ManagedProcess):
     def start(self) -> None:
         log = RotatedLog(self.log)
         reading, writing = os.pipe()
-        with self._theirs:
+        with self._theirs, contextlib.suppress(BrokenPipeError):
             self._server.start(self._what, self._theirs, writing)
         os.close(writing)
-        self._pid = int(self._answers.readline())
+        number = self._answers.readline()
+        if not number:
+            os.close(reading)
+            log.close()
+            raise RuntimeError("the fork server has ended; its output says why")
+        self._pid = int(number)
         self._pump = threading.Thread(target=_copy, args=(reading, log), daemon=True)
         self._pump.start()
         threading.Thread(target=self._await_end, args=(self._pump,), daemon=True).start()
@@ -100,6 +105,7 @@ class ForkedProcess(ManagedProcess):
     def _await_end(self, pump: threading.Thread) -> None:
         code = self._answers.readline()
         pump.join(timeout=2)
+        self._answers.close()
         self._control.close()
         # Without an answer the server has ended, and killed it.
         self._ended.set_result(int(code) if code else -signal.SIGKILL)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Self
 
 from deploy.local.display import Display
 from deploy.local.managed_process import ManagedProcess
@@ -121,10 +122,11 @@ class Supervisor:
         for name in part.after:
             await self._ready[name].wait()
         starts: deque[float] = deque(maxlen=_MAX_STARTS)
+        channel = await channels.enter_async_context(_Channel())
         while True:
             began = time.monotonic()
             starts.append(began)
-            process = await self._become_ready(part, channels)
+            process = await self._become_ready(part, channel)
             if process.running or part.once:
                 self._display.ready(part.title, time.monotonic() - began)
                 self._ready[part.name].set()
@@ -148,7 +150,7 @@ class Supervisor:
         was_ready = self._ready[part.name].is_set()
         return frozenset({_START_AGAIN, EX_CONFIG} if was_ready else {_START_AGAIN})
 
-    async def _become_ready(self, part: Part, channels: AsyncExitStack) -> ManagedProcess:
+    async def _become_ready(self, part: Part, channel: "_Channel") -> ManagedProcess:
         """Start a part and return once it is ready, or asks for another start before it is.
 
         Raises PartFailedError.
@@ -169,7 +171,7 @@ class Supervisor:
                                 )
                             self._display.status(part.title, status)
 
-                notifications = await channels.enter_async_context(Notifications(say))
+                notifications = await channel.opened(say)
                 process = self._start(part, notifications.address)
                 say("starting")
                 await _first_of_ready_and_ended(part, process, notifications, say)
@@ -231,6 +233,24 @@ class Supervisor:
 
     def _log_of(self, part: Part) -> Path:
         return self._logs / f"{part.name}.log"
+
+
+class _Channel:
+    """By which a part's process tells of itself: one at a time, however often it starts."""
+
+    def __init__(self) -> None:
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def opened(self, say: Callable[[str], None]) -> Notifications:
+        """A new one; the one before, whose process has ended, is closed."""
+        await self._open.aclose()
+        return await self._open.enter_async_context(Notifications(say))
 
 
 def _refusal(lines: list[str]) -> list[str]:

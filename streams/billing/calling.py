@@ -33,8 +33,8 @@ Clock = Callable[[], datetime]
 class GivenUp(Retryable):
     """Stripe has not answered until then.
 
-    `told`: it may have done it all the same. `asked`: it was Stripe that did not answer the last
-    call; else none could be made, or the key was refused or had no right to it.
+    `told`: it may have done it all the same. `asked`: the last call failed of Stripe; else none
+    could be made, or the key was refused, and with it all that anybody could ask.
     """
 
     def __init__(self, why: str, *, told: bool, asked: bool) -> None:
@@ -100,7 +100,6 @@ class Calling:
                     pause, said = KEY_PAUSE, str(error)
                     self._failed(f"{error}: set STRIPE_API_KEY to one that may report")
                 except NotPermitted as error:
-                    asked = False
                     pause, said = KEY_PAUSE, str(error)
                     self._is_not_permitted(what, said)
                 except Retryable as error:

@@ -103,10 +103,10 @@ class Customers:
             raise Invalid("not_decidable", f"deciding ended in {type(error).__name__}") from error
 
     async def _answer(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """Raises GivenUp when Stripe is away for longer than PATIENCE.
+        """Raises GivenUp when Stripe is away, or the key has no right to this, beyond PATIENCE.
 
-        A key that is refused, or may not do this, is the operator's to mend, whom an alert tells:
-        however long that takes, nobody loses the plan that is paid for.
+        A key that is refused is the operator's to mend, whom an alert tells. Meanwhile nothing can
+        be asked, and nobody is held up: the event waits, as long as its topic keeps it.
         """
         while True:
             try:

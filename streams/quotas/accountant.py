@@ -157,7 +157,8 @@ class Accountant:
         outcome = Outcome.decode(case.record.offset, body)
         decision = QuotaDecision.model_validate_json(outcome.decision)
         entries = outcome.remembered
-        if isinstance(case.command, Restore) and decision.applied:
+        is_own = decision.applied and not _is_repeated(case, decision)
+        if isinstance(case.command, Restore) and is_own:
             # It was found to fit; the account that it says it replaces is not there any more.
             anew = case.command.model_copy(update={"replaces": None})
             step = self._step(replace(case, command=anew), None, {})

@@ -34,6 +34,7 @@ ANOTHER: Final = timedelta(days=30)
 commands are remembered for 35 days, outcomes for some more."""
 
 BEGUN: Final = "begun"
+_OUTCOME: Final = "outcome"
 HOURS: Final = 24
 MAX_UNREADABLE: Final = 8
 DELETED_AT_ONCE: Final = 500
@@ -94,7 +95,12 @@ class Journal:
         }
         outcome = await self._outcome(folder) if _outcome_name(1) in names else None
         if outcome is not None and _is_of_another_post(job, outcome):
-            await self._begin_anew(folder, names)
+            await self._delete_parts(folder, names)
+            # Another owner may have begun anew meanwhile, and decided.
+            decided = await self._outcome(folder)
+            if decided != outcome:
+                return Remembered(decided, {}, {})
+            await self._delete_outcomes(names)
             return Remembered(None, {}, {})
         captions: dict[int, CaptionPart] = {}
         pictures: dict[int, PicturePart] = {}
@@ -145,15 +151,16 @@ class Journal:
             await self._storage.delete(over[start : start + DELETED_AT_ONCE])
         return len(over)
 
-    async def _begin_anew(self, folder: str, names: Mapping[str, str]) -> None:
-        """Deletes what is there of another post; its outcome last, by which it is known."""
+    async def _delete_parts(self, folder: str, names: Mapping[str, str]) -> None:
+        """What there is of another post but its outcome, by which it is known."""
         # As old as this post: the sweep goes by it.
         await self._storage.write(f"{folder}/{BEGUN}", b"")
-        of_outcomes = [path for name, path in names.items() if name.startswith("outcome")]
-        parts = [names[name] for name in names if name != BEGUN and names[name] not in of_outcomes]
-        for paths in (parts, of_outcomes):
-            if paths:
-                await self._storage.delete(paths)
+        kept = (BEGUN, _OUTCOME)
+        if parts := [path for name, path in names.items() if not name.startswith(kept)]:
+            await self._storage.delete(parts)
+
+    async def _delete_outcomes(self, names: Mapping[str, str]) -> None:
+        await self._storage.delete([names[name] for name in names if name.startswith(_OUTCOME)])
 
     async def _outcome(self, folder: str) -> GenerationResult | None:
         for turn in range(1, MAX_UNREADABLE + 1):

@@ -53,9 +53,12 @@ async def broken(_: web.Request) -> web.StreamResponse:
     return web.json_response({"detail": "something went wrong here"}, status=500)
 
 
-async def silent(_: web.Request) -> web.StreamResponse:
-    await asyncio.Event().wait()
-    raise AssertionError("nobody sets it")
+OVER = web.AppKey("over", asyncio.Event)
+
+
+async def silent(request: web.Request) -> web.StreamResponse:
+    await request.app[OVER].wait()
+    return web.Response()
 
 
 @asynccontextmanager
@@ -64,6 +67,7 @@ async def edge(
 ) -> AsyncIterator[Edge]:
     hearing = Edge(answer)
     application = web.Application()
+    application[OVER] = asyncio.Event()
     application.router.add_route("*", "/{path:.*}", hearing.hear)
     runner = web.AppRunner(application, shutdown_timeout=0)
     await runner.setup()
@@ -72,6 +76,7 @@ async def edge(
     try:
         yield hearing
     finally:
+        application[OVER].set()
         await runner.cleanup()
 
 
@@ -112,7 +117,8 @@ async def test_the_key_is_named_under_which_it_is_done_once(
         assert code == 75, errors
         key = re.search(r"--key (\S+)", errors)
         assert key is not None, errors
-        assert hearing.keys == [key[1]]
+        # What is idempotent by its method may be sent twice, under one key.
+        assert set(hearing.keys) == {key[1]}
 
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)

@@ -226,3 +226,23 @@ def test_a_part_that_asks_too_often_has_failed(supervise: Callable[[Specificatio
     assert run.process.wait(15) == 1
     assert run.trace.count("start first") == 5
     assert "FIRST ended with exit code 75" in run.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_starts_again_and_again_leave_nothing_open(supervise: Supervise) -> None:
+    run = supervise([("first", ["starts-once-more", "refuses-later"], []), ("second", [], [])])
+    run.until(lambda: run.trace.count("start first") == 3)
+    channels = len(sockets := _sockets(run))
+    run.until(lambda: run.trace.count("start first") == 8)
+    run.until_ready()
+    assert len(_sockets(run)) <= channels, sockets
+
+
+def _sockets(run: Run) -> list[str]:
+    found = []
+    for file in Path(f"/proc/{run.process.pid}/fd").iterdir():
+        try:
+            found.append(str(file.readlink()))
+        except FileNotFoundError:
+            continue
+    return [each for each in found if each.startswith("socket:")]

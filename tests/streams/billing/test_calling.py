@@ -86,7 +86,9 @@ async def test_who_gives_up_knows_whether_stripe_may_have_done_it(fault: str, ki
     assert caught.value.told is (fault != "429")
     assert caught.value.asked
     after = shown_here("billing")
-    failed = after.value(FAILURES, call=WHAT, kind=kind) - before.value(FAILURES, kind=kind)
+    failed = after.value(FAILURES, call=WHAT, kind=kind) - before.value(
+        FAILURES, call=WHAT, kind=kind
+    )
     assert failed == fake.calls.total()
     assert after.value(CALLS, call=WHAT) - before.value(CALLS, call=WHAT) == failed
     counted = after.value(CALL_DURATION, "_count") - before.value(CALL_DURATION, "_count")

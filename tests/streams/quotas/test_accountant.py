@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from schemas.plans import read_catalogue
-from schemas.quotas import PastCommand, Period, QuotaCommand, Restore, Spend
+from schemas.quotas import PastCommand, Period, QuotaCommand, Refund, Restore, Spend
 from schemas.servers import KafkaSettings
 from streams.group.reading import Incoming
 from streams.group.table_lane import Flight, TableLane
@@ -40,12 +40,13 @@ class Table:
     def __init__(self) -> None:
         self.values: dict[bytes, bytes | None] = {}
         self.flights: list[Flight] = []
+        self.outboxes: Sequence[bytes] = ()
 
     def get(self, key: bytes) -> bytes | None:
         return self.values.get(key)
 
     def outbox(self, user_key: bytes) -> Sequence[bytes]:
-        return ()
+        return self.outboxes
 
     def submit(self, flight: Flight) -> None:
         self.flights.append(flight)
@@ -162,3 +163,28 @@ def test_of_a_command_that_was_decided_twice_the_later_decision_is_restored(desk
     entry = remembered(desk, spend.command_id)
     assert entry is not None
     assert entry.decision == later.decision
+
+
+def test_a_restore_that_is_asked_for_again_does_not_bring_back_what_was_since_refunded(
+    desk: Desk,
+) -> None:
+    spend = a_spend(4)
+    restore = a_restore([past(spend)], replaces=0)
+    desk.take(desk.message(restore))
+    desk.table.store()
+    refund = Refund(
+        command_id=uuid4(), user_id=USER, issued_at=NOW, reason="a test", spend_id=spend.command_id
+    )
+    desk.take(desk.message(refund))
+    desk.table.store()
+    again = desk.message(restore)
+    outcome = desk.take(again).outcome
+    # Beside it in flight, another command has changed the account: its outbox holds both.
+    desk.table.outboxes = [outcome]
+    desk.take(desk.message(a_spend(1)))
+    desk.table.store()
+    desk.take(again)
+    desk.table.store()
+    entry = remembered(desk, spend.command_id)
+    assert entry is not None
+    assert entry.refunded
