@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -18,6 +17,7 @@ from streams.group.folder import FolderNotUsable
 from streams.group.lease import LeaseOver
 from streams.health import NotListening
 from streams.readiness import notify
+from streams.stop_signals import stop_signals
 
 log = structlog.get_logger()
 
@@ -64,26 +64,23 @@ async def run(name: str, work: Callable[[], Awaitable[None]]) -> int:
     for library in ("faust", "mode"):
         # What lasts ends the worker, which says why; the rest is how Faust gets there.
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    stopping = asyncio.create_task(stop.wait())
-    working = asyncio.ensure_future(work())
     code = 0
-    try:
-        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
-        notify("STOPPING=1")
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await working
-    except WorkerFailed as error:
-        sys.stderr.write(f"weir {name}: {error}\n")
-        code = EX_TEMPFAIL if isinstance(error, Interrupted) else 1
-    except (NotListening, FolderNotUsable) as error:
-        sys.stderr.write(f"weir {name}: {error}\n")
-        code = 1
-    stopping.cancel()
+    with stop_signals() as stop:
+        stopping = asyncio.create_task(stop.wait())
+        working = asyncio.ensure_future(work())
+        try:
+            await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+            notify("STOPPING=1")
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
+        except WorkerFailed as error:
+            sys.stderr.write(f"weir {name}: {error}\n")
+            code = EX_TEMPFAIL if isinstance(error, Interrupted) else 1
+        except (NotListening, FolderNotUsable) as error:
+            sys.stderr.write(f"weir {name}: {error}\n")
+            code = 1
+        stopping.cancel()
     log.info("worker stopped", worker=name)
     return code
 

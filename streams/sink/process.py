@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import signal
 import sys
 from time import monotonic
 from typing import Final
@@ -18,6 +17,7 @@ from streams.readiness import notify
 from streams.sink.rows import DESTINATIONS
 from streams.sink.settings import SinkSettings
 from streams.sink.sink import Sink
+from streams.stop_signals import stop_signals
 
 log = structlog.get_logger()
 
@@ -27,10 +27,11 @@ PARTS: Final = ("sink", "kafka", "clickhouse", *DESTINATIONS)
 
 async def run(settings: SinkSettings) -> int:
     """Runs until SIGTERM or SIGINT (exit code 0) or a failure that lasts (1)."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    with stop_signals() as stop:
+        return await _run_until(stop, settings)
+
+
+async def _run_until(stop: asyncio.Event, settings: SinkSettings) -> int:
     sink = Sink(settings)
     stopping = asyncio.create_task(stop.wait())
     working = asyncio.create_task(_work(sink, settings))

@@ -266,7 +266,6 @@ async def test_requests_are_charged_while_many_jobs_wait(
 
         await weir.eventually(all_charged, within=30, process=worker)
         # It ends in time though none is done.
-        worker.terminate()
         assert await worker.stop(8) == 0
 
 
