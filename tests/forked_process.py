@@ -87,9 +87,8 @@ class ForkedProcess(ManagedProcess):
             log.close()
             raise RuntimeError("the fork server has ended; its output says why")
         self._pid = int(number)
-        self._pump = threading.Thread(target=_copy, args=(reading, log), daemon=True)
-        self._pump.start()
-        threading.Thread(target=self._await_end, args=(self._pump,), daemon=True).start()
+        self._keep(os.fdopen(reading, "rb"), log)
+        threading.Thread(target=self._await_end, daemon=True).start()
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
@@ -102,9 +101,10 @@ class ForkedProcess(ManagedProcess):
         with contextlib.suppress(OSError):
             self._control.send(bytes([number]))
 
-    def _await_end(self, pump: threading.Thread) -> None:
+    def _await_end(self) -> None:
         code = self._answers.readline()
-        pump.join(timeout=2)
+        if self._pump is not None:
+            self._pump.join(timeout=2)
         self._answers.close()
         self._control.close()
         # Without an answer the server has ended, and killed it.
@@ -119,10 +119,3 @@ def process_of(
         start = Start(list(command[2:]), {**os.environ, **environment}, str(Path.cwd()))
         return ForkedProcess(_running[-1], name, start, log=log)
     return ManagedProcess(name, [sys.executable, *command], log=log, environment=environment)
-
-
-def _copy(output: int, log: RotatedLog) -> None:
-    while data := os.read(output, 65_536):
-        log.write(data)
-    os.close(output)
-    log.close()

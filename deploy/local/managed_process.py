@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import IO
 
 from deploy.local.log_files import RotatedLog, last_lines
 
@@ -73,11 +74,16 @@ class ManagedProcess:
             cwd=self._folder,
             start_new_session=True,
         )
+        if self._popen.stdout is not None:
+            self._keep(self._popen.stdout, log)
+        threading.Thread(target=self._reap, name=f"end of {self.name}", daemon=True).start()
+
+    def _keep(self, output: IO[bytes], log: RotatedLog) -> None:
+        """Copies what the process writes into its log until it has ended."""
         self._pump = threading.Thread(
-            target=_copy, args=(self._popen, log), name=f"log of {self.name}", daemon=True
+            target=_copy, args=(output, log), name=f"log of {self.name}", daemon=True
         )
         self._pump.start()
-        threading.Thread(target=self._reap, name=f"end of {self.name}", daemon=True).start()
 
     async def wait(self) -> int:
         """Return the exit code once it has ended and its log is complete."""
@@ -146,10 +152,8 @@ class ManagedProcess:
         self._ended.set_result(popen.returncode)
 
 
-def _copy(popen: "subprocess.Popen[bytes]", log: RotatedLog) -> None:
-    if popen.stdout is None:
-        return
-    with popen.stdout as output:
+def _copy(output: IO[bytes], log: RotatedLog) -> None:
+    with output:
         while data := os.read(output.fileno(), 65_536):
             log.write(data)
     log.close()
